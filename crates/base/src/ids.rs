@@ -1,0 +1,131 @@
+//! Ids. Random ones are RFC 9562 UUIDs of version 7: 128 bits, ordered by time, written in base62 or as UUID text.
+
+use minicbor::{Decode, Encode};
+
+use crate::{Clock, Rng, Timestamp};
+
+macro_rules! random_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+        #[cbor(transparent)]
+        pub struct $name(#[cbor(n(0), with = "minicbor::bytes")] [u8; 16]);
+
+        impl $name {
+            /// A new id: UUID version 7 from the clock's time and random bits.
+            #[must_use]
+            pub fn generate(clock: &dyn Clock, rng: &dyn Rng) -> Self {
+                Self::at(clock.now(), rng)
+            }
+
+            /// A new id that carries the time `now`.
+            #[must_use]
+            pub fn at(now: Timestamp, rng: &dyn Rng) -> Self {
+                let mut random = [0; 10];
+                rng.fill(&mut random);
+                Self(*uuid::Builder::from_unix_timestamp_millis(now.as_millis(), &random).into_uuid().as_bytes())
+            }
+
+            /// An id from its 16 bytes.
+            #[must_use]
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(bytes)
+            }
+
+            /// The id's 16 bytes.
+            #[must_use]
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
+
+            /// The id as 22 base62 digits.
+            #[must_use]
+            pub fn to_base62(self) -> String {
+                base62(u128::from_be_bytes(self.0))
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            /// The UUID text of RFC 9562: lower-case hex with hyphens.
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                uuid::Uuid::from_bytes(self.0).as_hyphenated().fmt(f)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = uuid::Error;
+            fn from_str(text: &str) -> Result<Self, uuid::Error> {
+                Ok(Self(*uuid::Uuid::try_parse(text)?.as_bytes()))
+            }
+        }
+    };
+}
+
+random_id!(/// One installation: its storage, keys and ledger.
+    InstanceId);
+random_id!(/// One request, its ledger leaves and, when refused, its denial.
+    RequestId);
+random_id!(/// A user, service or group.
+    PrincipalId);
+random_id!(/// A secret, whatever its name becomes.
+    SecretId);
+random_id!(/// A lease: a token, a session, later a dynamic credential.
+    LeaseId);
+random_id!(/// A mount as clients see it (a 1Backend app's id).
+    MountUid);
+
+macro_rules! numbered_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+        #[cbor(transparent)]
+        pub struct $name(#[n(0)] pub u32);
+    };
+}
+
+numbered_id!(/// A tenant of the instance.
+    WorkspaceId);
+numbered_id!(/// A mount of a workspace, in storage keys.
+    MountId);
+
+impl WorkspaceId {
+    /// The workspace that holds identity, mounts, policies and leases.
+    pub const SYSTEM: Self = Self(0);
+    /// The workspace that an instance is born with.
+    pub const DEFAULT: Self = Self(1);
+}
+
+/// `number` in 22 base62 digits, `0-9A-Za-z`, so that text order is number order.
+#[must_use]
+pub fn base62(mut number: u128) -> String {
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut out = [b'0'; 22];
+    for digit in out.iter_mut().rev() {
+        let index = usize::try_from(number % 62).unwrap_or_default();
+        *digit = DIGITS.get(index).copied().unwrap_or(b'0');
+        number /= 62;
+    }
+    out.iter().map(|&digit| char::from(digit)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ManualClock, SystemRng};
+
+    #[test]
+    fn base62_keeps_the_order_of_numbers() {
+        assert_eq!(base62(0), "0".repeat(22));
+        assert_eq!(base62(61), format!("{}z", "0".repeat(21)));
+        assert!(base62(u128::MAX) > base62(u128::MAX - 1));
+        assert_eq!(base62(u128::MAX).len(), 22);
+    }
+
+    #[test]
+    fn an_id_is_a_version_7_uuid_and_reads_back() {
+        let id = RequestId::generate(&ManualClock::at(Timestamp::from_millis(1_700_000_000_000)), &SystemRng::default());
+        let text = id.to_string();
+        assert_eq!(text.as_bytes()[14], b'7');
+        assert_eq!(text.parse::<RequestId>().unwrap(), id);
+    }
+}

@@ -1,0 +1,61 @@
+//! Every bound in one place. Units are in the names.
+
+use crate::Ttl;
+
+/// A request body, in every dialect.
+pub const BODY_BYTES: usize = 8 << 20;
+/// One secret's value, in every dialect.
+pub const VALUE_BYTES: usize = 1 << 20;
+/// A value up to this size is kept inside its secret's record.
+pub const INLINE_VALUE_BYTES: usize = 8 << 10;
+/// A whole name, separators included.
+pub const NAME_BYTES: usize = 1024;
+/// Segments of a name.
+pub const NAME_SEGMENTS: usize = 32;
+/// Characters of a slug.
+pub const SLUG_BYTES: usize = 64;
+/// Entries in one of a secret's permission lists.
+pub const LIST_ENTRIES: usize = 256;
+/// Secrets in one save or one selection.
+pub const BATCH_ENTRIES: usize = 1000;
+/// Versions of a secret that are kept, the current one included.
+pub const VERSIONS_KEPT: usize = 10;
+/// Children of a folder.
+pub const FOLDER_CHILDREN: usize = 1_000_000;
+/// Nesting of a JSON document from outside.
+pub const JSON_DEPTH: usize = 64;
+/// Mounts of a workspace.
+pub const MOUNTS: usize = 10_000;
+/// Length of a password in bytes: below it is guessable, above it is a denial of service.
+pub const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=1024;
+/// A token's text; a longer one is refused unhashed.
+pub const TOKEN_BYTES: usize = 8 << 10;
+
+/// Operations in one group commit.
+pub const GROUP_OPS: usize = 256;
+/// Bytes in one group commit.
+pub const GROUP_BYTES: usize = 4 << 20;
+/// Paths named in one ledger leaf; a request that touched more leaves several.
+pub const LEAF_PATHS: usize = 200;
+
+/// A session unused for this long ends.
+pub const SESSION_IDLE: Ttl = Ttl::from_hours(12);
+/// A session ends after this long, used or not.
+pub const SESSION_ABSOLUTE: Ttl = Ttl::from_hours(30 * 24);
+/// A session's idle deadline is moved at most this often.
+pub const SESSION_EXTEND_EVERY: Ttl = Ttl::from_hours(1);
+
+/// Wrong passwords in a row before a principal is locked.
+pub const LOGIN_FAILURES_PER_PRINCIPAL: u32 = 10;
+/// How long such a lock lasts.
+pub const LOGIN_LOCK: Ttl = Ttl::from_secs(15 * 60);
+/// Wrong passwords from one source within [`LOGIN_SOURCE_WINDOW`].
+pub const LOGIN_FAILURES_PER_SOURCE: u32 = 30;
+/// The window in which a source's failures count.
+pub const LOGIN_SOURCE_WINDOW: Ttl = Ttl::from_secs(60);
+/// Principals and sources whose failures are remembered.
+pub const LOGIN_COUNTERS: usize = 100_000;
+/// Passwords waiting for a core to be hashed on.
+pub const PASSWORD_QUEUE: usize = 32;
+/// Anonymous refusals of one source that get leaves of their own in a second; more are counted into one.
+pub const ANONYMOUS_REFUSALS_PER_SECOND: u32 = 5;

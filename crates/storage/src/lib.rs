@@ -1,0 +1,111 @@
+//! Storage: physical, untrusted, and it sees ciphertext only. This crate holds the contract ([`Storage`]), and what
+//! every embedded backend shares: the committer that turns many waiting changes into one durable write.
+//!
+//! A backend crate implements [`Backend`] and runs [`contract`] as its test.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+
+/// The number of a change. Every change of an instance has its own, in commit order; zero comes before the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Revision(pub u64);
+
+/// A stored value and the revision that wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The bytes as they were put.
+    pub value: Vec<u8>,
+    /// The change that put them.
+    pub revision: Revision,
+}
+
+/// What a change requires of a key, judged at its place in the order of commits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Precondition {
+    /// The key.
+    pub key: Vec<u8>,
+    /// The revision that the key's row must have, or `None` when there must be no row.
+    pub revision: Option<Revision>,
+}
+
+/// A set of writes that happens whole or not at all.
+#[derive(Debug, Default)]
+pub struct Change {
+    /// All must hold, or the change is a [`CommitError::Conflict`] and writes nothing.
+    pub preconditions: Vec<Precondition>,
+    /// Rows to write. A key appears once, in `puts` or in `deletes`.
+    pub puts: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Rows to remove; a missing one is no error.
+    pub deletes: Vec<Vec<u8>>,
+    /// The audit record of the change. The notes of all changes of a group become one row of the outbox.
+    pub note: Option<Vec<u8>>,
+}
+
+/// What changed after a revision.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Changes {
+    /// The keys written or removed, oldest change first, and the revision that this page reaches.
+    Page {
+        /// Keys, possibly repeated.
+        keys: Vec<Vec<u8>>,
+        /// Ask for what comes after this next.
+        upto: Revision,
+    },
+    /// The past that far back is forgotten: drop every cache. Follow from `head`.
+    Compacted {
+        /// The newest revision.
+        head: Revision,
+    },
+}
+
+/// Storage cannot answer; the cause is for the operator's log.
+#[derive(Debug, thiserror::Error)]
+#[error("storage is unavailable")]
+pub struct Unavailable(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// Why a change did not happen, or may not have.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// A precondition does not hold. Nothing was written.
+    #[error("a precondition of the change does not hold")]
+    Conflict,
+    /// Over [`strongroom_base::limits::GROUP_BYTES`]. Nothing was written.
+    #[error("the change is larger than one commit may be")]
+    TooLarge,
+    /// The commit's fate is unknown: its rows and its note are there together, or neither is.
+    #[error(transparent)]
+    Unknown(#[from] Unavailable),
+}
+
+/// The contract that the rest of the product builds on.
+#[async_trait]
+pub trait Storage: Send + Sync + 'static {
+    /// The row at `key`, as of the newest commit that was answered before this call.
+    async fn get(&self, key: &[u8]) -> Result<Option<Row>, Unavailable>;
+
+    /// Rows with keys in `range`, in key order, at most `limit`; with `after`, only those behind that key.
+    async fn scan(
+        &self,
+        range: Range<Vec<u8>>,
+        after: Option<Vec<u8>>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Row)>, Unavailable>;
+
+    /// Commits `change` atomically. When it returns a revision, the change is durable.
+    async fn commit(&self, change: Change) -> Result<Revision, CommitError>;
+
+    /// Keys changed after `after`, oldest first, at most about `limit` (a change is never split).
+    async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, Unavailable>;
+}
+
+/// The first byte of every outbox key; the rest is the group's last revision, big-endian.
+pub const OUTBOX_PLANE: u8 = 4;
+
+/// The key of the outbox row of the group that ended with `revision`.
+#[must_use]
+pub fn outbox_key(revision: Revision) -> Vec<u8> {
+    let mut key = vec![OUTBOX_PLANE];
+    key.extend(revision.0.to_be_bytes());
+    key
+}
