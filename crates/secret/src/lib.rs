@@ -4,9 +4,11 @@
 //! Reading either is one greppable verb, `expose`; a golden list names every file that calls it.
 //! Invariant: nothing here implements `Display`, `Serialize`, `Clone` or `PartialEq`.
 
+mod buffer;
 mod key;
 mod payload;
 
+pub use buffer::SecretBuffer;
 pub use key::Key;
 pub use payload::{SecretBytes, SecretText};
 

@@ -1,0 +1,23 @@
+//! The encryption boundary over storage: plaintext above, ciphertext below.
+//!
+//! The root key opens the *keyring* (KEKs by epoch), a KEK opens a workspace's keys (DEKs by epoch, the key of its
+//! names, the key of its ledger fields), and a DEK opens records. What this crate alone knows: the bytes of a sealed
+//! record ([`envelope`]), the bytes of storage keys ([`planes`]), and which key opens what ([`keyring`]).
+//!
+//! Invariant: nothing else calls an AEAD on stored data, and storage never sees a name or a value.
+
+pub mod envelope;
+pub mod keyring;
+pub mod planes;
+pub mod xaes;
+
+mod barrier;
+mod cache;
+mod names;
+mod view;
+
+pub use barrier::{Barrier, BarrierError};
+pub use envelope::Record;
+pub use keyring::RootKey;
+pub use planes::{Kind, StorageKey};
+pub use view::{Child, Folder, Stored, View};

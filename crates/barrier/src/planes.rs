@@ -1,0 +1,156 @@
+//! The bytes of storage keys. The first byte is the plane.
+//!
+//! | plane | key | what is visible in a copy of the storage |
+//! |---|---|---|
+//! | system `01` | a fixed ASCII name | that the row is there |
+//! | names `02` | workspace u32 ‖ mount u32 ‖ (u16 length ‖ token)… | how many names, their depth and lengths |
+//! | ordered `03` | workspace u32 ‖ kind u8 ‖ clear numbers and random ids | times and counts |
+//! | outbox `04` | revision u64 | counts; owned by `storage` |
+//!
+//! Numbers are big-endian, so that key order is number order.
+
+use std::ops::Range;
+
+use strongroom_base::{MountId, WorkspaceId};
+
+const SYSTEM_PLANE: u8 = 1;
+const NAMES_PLANE: u8 = 2;
+const ORDERED_PLANE: u8 = 3;
+/// Plane, workspace and mount before the first token of a name.
+const NAMES_HEADER: usize = 9;
+
+/// The key of a row. Only this crate spells one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StorageKey(Vec<u8>);
+
+impl StorageKey {
+    pub(crate) fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The key's bytes, as storage takes them.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// What a row of the ordered plane is, and so which room owns it. The numbers are on disk: never reuse one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// identity: principal id → the principal.
+    Principal = 1,
+    /// identity: principal id → the hash of its password.
+    Password = 2,
+    /// core: SHA-256 of a token's text → the session.
+    Session = 3,
+    /// core: time ‖ lease id → what expires then.
+    Expiry = 4,
+    /// core: principal id ‖ lease id → the session's key.
+    SessionOf = 5,
+    /// core: workspace ‖ mount id → the mount.
+    Mount = 6,
+    /// static engine: secret id ‖ slot → a payload that is not in the secret's own row.
+    Payload = 16,
+    /// static engine: principal id ‖ mount id ‖ secret id → the secret's name; one row for each secret of a reader.
+    ByPrincipal = 17,
+}
+
+/// The key of a system row.
+#[must_use]
+pub fn system(name: &str) -> StorageKey {
+    let mut key = vec![SYSTEM_PLANE];
+    key.extend_from_slice(name.as_bytes());
+    StorageKey(key)
+}
+
+/// The key of an ordered row.
+#[must_use]
+pub fn ordered(workspace: WorkspaceId, kind: Kind, parts: &[&[u8]]) -> StorageKey {
+    let mut key = Vec::with_capacity(6 + parts.iter().map(|part| part.len()).sum::<usize>());
+    key.push(ORDERED_PLANE);
+    key.extend(workspace.0.to_be_bytes());
+    key.push(kind as u8);
+    for part in parts {
+        key.extend_from_slice(part);
+    }
+    StorageKey(key)
+}
+
+/// What every name of a mount begins with.
+#[must_use]
+pub(crate) fn mount_prefix(workspace: WorkspaceId, mount: MountId) -> Vec<u8> {
+    let mut key = Vec::with_capacity(NAMES_HEADER + 64);
+    key.push(NAMES_PLANE);
+    key.extend(workspace.0.to_be_bytes());
+    key.extend(mount.0.to_be_bytes());
+    key
+}
+
+/// Appends a token to the key of a folder.
+pub(crate) fn push_token(key: &mut Vec<u8>, token: &[u8]) {
+    // A segment is at most 1,024 bytes and its token 16 more, so the length always fits.
+    key.extend(u16::try_from(token.len()).unwrap_or(u16::MAX).to_be_bytes());
+    key.extend_from_slice(token);
+}
+
+/// The first token of `rest`, what follows a folder's key; and whether the name goes on behind it.
+pub(crate) fn first_token(rest: &[u8]) -> Option<(&[u8], bool)> {
+    let (length, rest) = rest.split_first_chunk()?;
+    let (token, rest) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
+    Some((token, !rest.is_empty()))
+}
+
+/// The keys of all folders that a names key lies in, outermost first; nothing for other planes.
+pub(crate) fn folders_of(key: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let is_name = key.first() == Some(&NAMES_PLANE);
+    let mut end = is_name.then_some(NAMES_HEADER);
+    std::iter::from_fn(move || {
+        let folder = key.get(..end?)?;
+        let rest = key.get(folder.len()..)?;
+        end = first_token(rest).and_then(|(token, more)| more.then_some(folder.len() + 2 + token.len()));
+        Some(folder)
+    })
+}
+
+/// All keys that begin with `prefix`.
+#[must_use]
+pub(crate) fn under(prefix: &[u8]) -> Range<Vec<u8>> {
+    prefix.to_vec()..successor(prefix)
+}
+
+/// The first key behind all that begin with `prefix`, whose plane byte is far below 255.
+#[must_use]
+pub(crate) fn successor(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    while end.pop_if(|last| *last == u8::MAX).is_some() {}
+    if let Some(last) = end.last_mut() {
+        *last += 1;
+    }
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_holds_the_prefix_and_nothing_beside_it() {
+        let range = under(&[2, 0xff, 0xff]);
+        assert_eq!(range.end, [3]);
+        assert!(range.contains(&vec![2, 0xff, 0xff, 0xff]) && !range.contains(&vec![3]));
+    }
+
+    #[test]
+    fn folders_of_a_name() {
+        let mut key = mount_prefix(WorkspaceId(1), MountId(2));
+        let root = key.clone();
+        push_token(&mut key, b"one");
+        let inner = key.clone();
+        push_token(&mut key, b"two");
+        assert_eq!(folders_of(&key).collect::<Vec<_>>(), [&root[..], &inner[..]]);
+        assert_eq!(folders_of(&inner).collect::<Vec<_>>(), [&root[..]]);
+        assert_eq!(folders_of(system("superblock").as_bytes()).count(), 0);
+    }
+}

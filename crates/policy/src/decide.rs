@@ -1,0 +1,258 @@
+//! The decision.
+
+use std::fmt;
+
+use strongroom_base::Name;
+
+use crate::{Lists, PrincipalSet, Subject};
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capability {
+    /// Prove who one is, or learn what anyone may know.
+    Connect,
+    /// Look at or change one's own account and sessions.
+    UseAccount,
+    /// See which secrets there are, row by row.
+    List,
+    /// See a secret's value.
+    Read,
+    /// Make a secret, or replace its value.
+    Write,
+    /// Remove a secret.
+    Delete,
+    /// Change who may read a secret.
+    ChangeReaders,
+    /// Change who may write a secret.
+    ChangeWriters,
+    /// Change who may delete a secret.
+    ChangeDeleters,
+}
+
+/// What it is asked of.
+#[derive(Clone, Copy, Debug)]
+pub enum Resource<'a> {
+    /// What is open to callers that have not proved themselves.
+    Public,
+    /// The making of new accounts by anyone.
+    Registration {
+        /// Whether the operator opened it.
+        open: bool,
+    },
+    /// The caller's own account.
+    Account,
+    /// The mount that the caller's session is bound to. Its rows are decided one by one.
+    OwnMount,
+    /// Any other mount.
+    OtherMount,
+    /// A name in a mount that no secret has.
+    FreeName(&'a Name),
+    /// A secret that is there, by its lists.
+    Secret(&'a Lists),
+}
+
+/// Proof that [`decide`] said yes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowed {
+    reason: Reason,
+}
+
+/// [`decide`] said no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Denied {
+    reason: Reason,
+}
+
+impl Allowed {
+    /// Why.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+}
+
+impl Denied {
+    /// Why, for the ledger and for *explain*. A refused caller is told less.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+}
+
+/// Why a decision is as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Anyone may.
+    Public,
+    /// The operator opened registration.
+    RegistrationOpen,
+    /// The operator did not open registration.
+    RegistrationClosed,
+    /// The caller has not proved who it is.
+    NotLoggedIn,
+    /// Every principal may do this to what is its own.
+    Own,
+    /// The caller has the admin role.
+    AdminRole,
+    /// Only the admin role reaches other mounts.
+    OtherMount,
+    /// The name lies under the caller's slug.
+    OwnPrefix,
+    /// The name lies elsewhere, and the caller is no admin.
+    ForeignPrefix,
+    /// The caller is in the list that the capability asks for.
+    Listed(Capability),
+    /// The caller is not in it.
+    NotListed(Capability),
+}
+
+impl fmt::Display for Reason {
+    /// The reason in the words of the ledger; they are part of the leaf format.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |capability: &Capability| match capability {
+            Capability::Read | Capability::List => "readers",
+            Capability::Write => "writers",
+            Capability::Delete => "deleters",
+            Capability::ChangeReaders => "canChangeReaders",
+            Capability::ChangeWriters => "canChangeWriters",
+            Capability::ChangeDeleters => "canChangeDeleters",
+            Capability::Connect | Capability::UseAccount => "no list",
+        };
+        match self {
+            Reason::Public => f.write_str("open to anyone"),
+            Reason::RegistrationOpen => f.write_str("registration is open"),
+            Reason::RegistrationClosed => f.write_str("registration is closed"),
+            Reason::NotLoggedIn => f.write_str("not logged in"),
+            Reason::Own => f.write_str("the caller's own"),
+            Reason::AdminRole => f.write_str("admin role"),
+            Reason::OtherMount => f.write_str("another mount, and no admin role"),
+            Reason::OwnPrefix => f.write_str("under the caller's slug"),
+            Reason::ForeignPrefix => f.write_str("not under the caller's slug"),
+            Reason::Listed(capability) => write!(f, "in {}", list(capability)),
+            Reason::NotListed(capability) => write!(f, "not in {}", list(capability)),
+        }
+    }
+}
+
+/// Decides whether `subject` (`None`: a caller that has not proved itself) has `capability` on `resource`.
+///
+/// # Errors
+/// [`Denied`] with the reason, which is never "unknown": what no rule allows is denied.
+pub fn decide(
+    subject: Option<&Subject>,
+    capability: Capability,
+    resource: Resource<'_>,
+) -> Result<Allowed, Denied> {
+    let allowed = |reason| Ok(Allowed { reason });
+    let denied = |reason| Err(Denied { reason });
+
+    match resource {
+        Resource::Public => return allowed(Reason::Public),
+        Resource::Registration { open: true } => return allowed(Reason::RegistrationOpen),
+        Resource::Registration { open: false } => return denied(Reason::RegistrationClosed),
+        _ => {}
+    }
+    let Some(subject) = subject else { return denied(Reason::NotLoggedIn) };
+    match resource {
+        Resource::Public | Resource::Registration { .. } | Resource::Account | Resource::OwnMount => {
+            allowed(Reason::Own)
+        }
+        _ if subject.is_admin() => allowed(Reason::AdminRole),
+        Resource::OtherMount => denied(Reason::OtherMount),
+        Resource::FreeName(name) if name.is_under(&subject.slug) => allowed(Reason::OwnPrefix),
+        Resource::FreeName(_) => denied(Reason::ForeignPrefix),
+        Resource::Secret(lists) => match list_for(capability, lists) {
+            Some(list) if list.contains(subject.id) => allowed(Reason::Listed(capability)),
+            _ => denied(Reason::NotListed(capability)),
+        },
+    }
+}
+
+/// The list that grants `capability` on a secret.
+fn list_for(capability: Capability, lists: &Lists) -> Option<&PrincipalSet> {
+    match capability {
+        Capability::List | Capability::Read => Some(&lists.readers),
+        Capability::Write => Some(&lists.writers),
+        Capability::Delete => Some(&lists.deleters),
+        Capability::ChangeReaders => Some(&lists.can_change_readers),
+        Capability::ChangeWriters => Some(&lists.can_change_writers),
+        Capability::ChangeDeleters => Some(&lists.can_change_deleters),
+        Capability::Connect | Capability::UseAccount => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Role;
+    use Capability::*;
+    use strongroom_base::{PrincipalId, Slug};
+
+    fn subject(number: u8, slug: &str, roles: &[Role]) -> Subject {
+        Subject { id: PrincipalId::from_bytes([number; 16]), slug: Slug::new(slug).unwrap(), roles: roles.into() }
+    }
+
+    #[track_caller]
+    fn check(subject: Option<&Subject>, capability: Capability, resource: Resource<'_>, why: &str, yes: bool) {
+        let (reason, said_yes) = match decide(subject, capability, resource) {
+            Ok(allowed) => (allowed.reason(), true),
+            Err(denied) => (denied.reason(), false),
+        };
+        assert_eq!((reason.to_string().as_str(), said_yes), (why, yes));
+    }
+
+    #[test]
+    fn anonymous_callers_reach_only_what_is_public() {
+        check(None, Connect, Resource::Public, "open to anyone", true);
+        check(None, Connect, Resource::Registration { open: true }, "registration is open", true);
+        check(None, Connect, Resource::Registration { open: false }, "registration is closed", false);
+        let name = Name::from_path("a/b").unwrap();
+        for resource in [
+            Resource::Account,
+            Resource::OwnMount,
+            Resource::OtherMount,
+            Resource::FreeName(&name),
+            Resource::Secret(&Lists::default()),
+        ] {
+            check(None, Read, resource, "not logged in", false);
+        }
+    }
+
+    #[test]
+    fn each_capability_asks_its_own_list() {
+        let alice = subject(1, "alice", &[]);
+        let only = || PrincipalSet::from_iter([alice.id]);
+        let one = |set: fn(&mut Lists) -> &mut PrincipalSet| {
+            let mut lists = Lists::default();
+            *set(&mut lists) = only();
+            lists
+        };
+        let by_capability: [(Capability, Lists); 6] = [
+            (Read, one(|l| &mut l.readers)),
+            (Write, one(|l| &mut l.writers)),
+            (Delete, one(|l| &mut l.deleters)),
+            (ChangeReaders, one(|l| &mut l.can_change_readers)),
+            (ChangeWriters, one(|l| &mut l.can_change_writers)),
+            (ChangeDeleters, one(|l| &mut l.can_change_deleters)),
+        ];
+        for (listed, lists) in &by_capability {
+            for (asked, _) in &by_capability {
+                let answer = decide(Some(&alice), *asked, Resource::Secret(lists));
+                assert_eq!(answer.is_ok(), asked == listed, "{asked:?} with only {listed:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn admins_pass_lists_and_prefixes_and_users_do_not() {
+        let (admin, auth) = (subject(1, "admin", &[Role::Admin]), subject(2, "auth", &[]));
+        let (own, foreign) = (Name::from_path("auth/K").unwrap(), Name::from_path("auth-svc/K").unwrap());
+        check(Some(&admin), Write, Resource::FreeName(&foreign), "admin role", true);
+        check(Some(&admin), Read, Resource::Secret(&Lists::only(auth.id)), "admin role", true);
+        check(Some(&admin), List, Resource::OtherMount, "admin role", true);
+        check(Some(&auth), Write, Resource::FreeName(&own), "under the caller's slug", true);
+        check(Some(&auth), Write, Resource::FreeName(&foreign), "not under the caller's slug", false);
+        check(Some(&auth), List, Resource::OtherMount, "another mount, and no admin role", false);
+        check(Some(&auth), Read, Resource::Secret(&Lists::only(admin.id)), "not in readers", false);
+    }
+}
