@@ -35,8 +35,38 @@ pub const TOKEN_BYTES: usize = 8 << 10;
 pub const GROUP_OPS: usize = 256;
 /// Bytes in one group commit.
 pub const GROUP_BYTES: usize = 4 << 20;
+/// Operations that wait for the committer; a caller beyond them waits to be let in.
+pub const COMMIT_QUEUE_OPS: usize = 2 * GROUP_OPS;
+/// Changed keys that embedded storage remembers for followers.
+pub const CHANGED_KEYS_KEPT: usize = 64 << 10;
+/// Pages of the embedded database that are kept in memory.
+pub const STORAGE_CACHE_BYTES: usize = 64 << 20;
+/// Pause before failed storage is opened a second time; it doubles with each attempt.
+pub const REOPEN_PAUSE: Ttl = Ttl::from_millis(100);
+/// The longest such pause.
+pub const REOPEN_PAUSE_MAX: Ttl = Ttl::from_secs(5);
 /// Paths named in one ledger leaf; a request that touched more leaves several.
 pub const LEAF_PATHS: usize = 200;
+/// Bytes of the paths in one ledger leaf, so that what is sealed stays below a leaf's 65,535 bytes.
+pub const LEAF_PATHS_BYTES: usize = 16 << 10;
+/// Decision reasons in one ledger leaf.
+pub const LEAF_DECISIONS: usize = 50;
+/// Bytes of the decision reasons in one ledger leaf.
+pub const LEAF_DECISIONS_BYTES: usize = 4 << 10;
+/// One text in a ledger leaf; a longer one is cut.
+pub const LEAF_TEXT_BYTES: usize = 2 << 10;
+/// Audit entries that wait for the sequencer, in bytes; beyond them a request waits with its answer.
+pub const JOURNAL_QUEUE_BYTES: usize = 64 << 20;
+/// A journal segment of this size is followed by a new one.
+pub const JOURNAL_SEGMENT_BYTES: u64 = 8 << 20;
+/// Outbox rows that are read at once.
+pub const OUTBOX_PAGE: usize = 256;
+/// Bytes of outbox rows that one checkpoint takes in.
+pub const OUTBOX_BATCH_BYTES: usize = 32 << 20;
+/// Pause from the first waiting audit entry to the checkpoint that covers it.
+pub const PUBLISH_PAUSE: Ttl = Ttl::from_millis(250);
+/// How often the outbox is looked at when nothing says that it has something.
+pub const OUTBOX_POLL: Ttl = Ttl::from_millis(500);
 
 /// A session unused for this long ends.
 pub const SESSION_IDLE: Ttl = Ttl::from_hours(12);
@@ -59,3 +89,5 @@ pub const LOGIN_COUNTERS: usize = 100_000;
 pub const PASSWORD_QUEUE: usize = 32;
 /// Anonymous refusals of one source that get leaves of their own in a second; more are counted into one.
 pub const ANONYMOUS_REFUSALS_PER_SECOND: u32 = 5;
+/// Sources that get such leaves in a second; those of more sources are only counted.
+pub const REFUSAL_SOURCES: usize = 256;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use minicbor::{Decode, Encode};
 use unicode_normalization::{IsNormalized, is_nfc_quick};
 
 use crate::limits;
@@ -99,8 +100,9 @@ fn is_nfc(text: &str) -> bool {
 }
 
 /// What names a principal on the wire: `^[a-z0-9]+(-[a-z0-9]+)*$`, at most 64 characters.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Slug(String);
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(transparent)]
+pub struct Slug(#[n(0)] String);
 
 /// The text is no slug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -3,9 +3,22 @@
 //!
 //! A backend crate implements [`Backend`] and runs [`contract`] as its test.
 
+pub mod contract;
+mod embedded;
+mod memory;
+mod queue;
+mod recent;
+mod stage;
+
+use std::collections::HashSet;
 use std::ops::Range;
 
 use async_trait::async_trait;
+use strongroom_base::limits;
+
+pub use embedded::{Backend, Companion, Embedded, Failure, KeyRange};
+pub use memory::Memory;
+pub use stage::Group;
 
 /// The number of a change. Every change of an instance has its own, in commit order; zero comes before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,10 +55,55 @@ pub struct Change {
     pub note: Option<Vec<u8>>,
 }
 
+impl Change {
+    /// The bytes that this change adds to a group.
+    ///
+    /// # Errors
+    /// [`CommitError::TooLarge`] and [`CommitError::Malformed`]: what every storage refuses before it looks at a row.
+    pub fn size(&self) -> Result<usize, CommitError> {
+        let read = self
+            .preconditions
+            .iter()
+            .map(|precondition| precondition.key.len());
+        let put = self.puts.iter().map(|(key, value)| key.len() + value.len());
+        let deleted = self.deletes.iter().map(Vec::len);
+        let size = read
+            .chain(put)
+            .chain(deleted)
+            .chain(self.note.iter().map(Vec::len))
+            .sum();
+        if size > limits::GROUP_BYTES {
+            return Err(CommitError::TooLarge);
+        }
+        if self.is_well_formed() {
+            Ok(size)
+        } else {
+            Err(CommitError::Malformed)
+        }
+    }
+
+    fn is_well_formed(&self) -> bool {
+        let mut written = HashSet::new();
+        self.preconditions
+            .iter()
+            .all(|precondition| !precondition.key.is_empty())
+            && self
+                .puts
+                .iter()
+                .all(|(key, _)| key.first().is_some_and(|&plane| plane != OUTBOX_PLANE))
+            && self
+                .puts
+                .iter()
+                .map(|(key, _)| key)
+                .chain(&self.deletes)
+                .all(|key| !key.is_empty() && written.insert(key))
+    }
+}
+
 /// What changed after a revision.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Changes {
-    /// The keys written or removed, oldest change first, and the revision that this page reaches.
+    /// The keys written or removed, oldest first, and the revision that this page reaches.
     Page {
         /// Keys, possibly repeated.
         keys: Vec<Vec<u8>>,
@@ -70,9 +128,12 @@ pub enum CommitError {
     /// A precondition does not hold. Nothing was written.
     #[error("a precondition of the change does not hold")]
     Conflict,
-    /// Over [`strongroom_base::limits::GROUP_BYTES`]. Nothing was written.
+    /// Over [`limits::GROUP_BYTES`]. Nothing was written.
     #[error("the change is larger than one commit may be")]
     TooLarge,
+    /// A key is empty, is written twice, or is put into the outbox, which only notes fill. Nothing was written.
+    #[error("the change is malformed")]
+    Malformed,
     /// The commit's fate is unknown: its rows and its note are there together, or neither is.
     #[error(transparent)]
     Unknown(#[from] Unavailable),
@@ -85,6 +146,7 @@ pub trait Storage: Send + Sync + 'static {
     async fn get(&self, key: &[u8]) -> Result<Option<Row>, Unavailable>;
 
     /// Rows with keys in `range`, in key order, at most `limit`; with `after`, only those behind that key.
+    /// One page shows one moment: of every change, all or nothing.
     async fn scan(
         &self,
         range: Range<Vec<u8>>,
@@ -93,9 +155,11 @@ pub trait Storage: Send + Sync + 'static {
     ) -> Result<Vec<(Vec<u8>, Row)>, Unavailable>;
 
     /// Commits `change` atomically. When it returns a revision, the change is durable.
+    /// A caller that stops waiting does not stop the commit.
     async fn commit(&self, change: Change) -> Result<Revision, CommitError>;
 
     /// Keys changed after `after`, oldest first, at most about `limit` (a change is never split).
+    /// Compacted too when `after` lies ahead of every commit: then it is another storage's revision.
     async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, Unavailable>;
 }
 

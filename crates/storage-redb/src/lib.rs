@@ -1,0 +1,269 @@
+//! The embedded backend: [redb](https://docs.rs/redb) on a leash.
+//!
+//! One table, immediate durability, two-phase commits with quick repair, and nothing else of what redb offers: no
+//! savepoints, no renamed or deleted tables, no second process. `docs/formats/redb.md` describes the bytes.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{PoisonError, RwLock};
+
+use redb::backends::FileBackend;
+use redb::{Database, Durability, ReadOnlyTable, ReadableDatabase, StorageBackend, Table, TableDefinition};
+use strongroom_storage::{Backend, Failure, Group, KeyRange, Revision, Row};
+
+const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rows");
+
+/// The row with the newest revision and no value. Storage gives the empty key to the backend.
+const HEAD: &[u8] = &[];
+
+/// Why a database does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process, or another part of this one, has it open.
+    #[error("the storage file is in use")]
+    InUse,
+    /// The file is no redb database, or another program's.
+    #[error("the file is not a storage file of this program")]
+    Foreign,
+    /// The file was one of ours, and is no longer whole.
+    #[error("the storage file is damaged")]
+    Damaged(#[source] Failure),
+    /// The file cannot be read or written.
+    #[error("the storage file cannot be opened")]
+    Io(#[from] io::Error),
+}
+
+/// A redb database as [`Backend`].
+pub struct RedbBackend {
+    open: Box<dyn Fn() -> Result<Database, OpenError> + Send + Sync>,
+    /// `None` while it is reopened. Readers lock it only to begin a transaction, which then lives on its own.
+    database: RwLock<Option<Database>>,
+}
+
+impl RedbBackend {
+    /// Opens the database at `path`, or makes one there, with at most `cache_bytes` of pages in memory. The folder
+    /// must exist.
+    ///
+    /// # Errors
+    /// What [`OpenError`] lists. A foreign or damaged file is left as it was.
+    pub fn open(path: &Path, cache_bytes: usize) -> Result<Self, OpenError> {
+        if !path.try_exists()? {
+            create(path)?;
+        }
+        let path = path.to_owned();
+        Self::open_with(move || open_file(OpenOptions::new(), &path), cache_bytes)
+    }
+
+    /// Opens the database on the medium that `medium` gives: it is called now, and again by each
+    /// [`Backend::reopen`], when the last one has been closed.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with<M: StorageBackend>(
+        medium: impl Fn() -> io::Result<M> + Send + Sync + 'static,
+        cache_bytes: usize,
+    ) -> Result<Self, OpenError> {
+        let open = Box::new(move || open_database(medium()?, cache_bytes));
+        let database = RwLock::new(Some(open()?));
+        Ok(Self { open, database })
+    }
+
+    fn on_database<T>(&self, run: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, Failure> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(run(database.as_ref().ok_or("the database is being reopened")?)?)
+    }
+
+    /// The rows as of now.
+    fn rows(&self) -> Result<ReadOnlyTable<&'static [u8], &'static [u8]>, Failure> {
+        self.on_database(rows)
+    }
+}
+
+impl Backend for RedbBackend {
+    const SCANS_BLOCK: bool = true;
+
+    fn get(&self, key: &[u8]) -> Result<Option<Row>, Failure> {
+        self.rows()?
+            .get(key)?
+            .map(|bytes| decode(bytes.value()))
+            .transpose()
+    }
+
+    fn scan(&self, range: KeyRange<'_>, limit: usize) -> Result<Vec<(Vec<u8>, Row)>, Failure> {
+        let rows = self.rows()?.range::<&[u8]>(range)?.take(limit);
+        rows.map(|row| {
+            let (key, bytes) = row?;
+            Ok((key.value().to_vec(), decode(bytes.value())?))
+        })
+        .collect()
+    }
+
+    fn apply(&self, group: Group) -> Result<(), Failure> {
+        self.on_database(|database| write(database, &group))
+    }
+
+    fn head(&self) -> Result<Revision, Failure> {
+        Ok(self
+            .get(HEAD)?
+            .ok_or("the row of the newest revision is missing")?
+            .revision)
+    }
+
+    fn reopen(&self) -> Result<(), Failure> {
+        let slot = || self.database.write().unwrap_or_else(PoisonError::into_inner);
+        // Dropping closes the file and releases its lock, whatever transactions readers still hold; those fail.
+        let old = slot().take();
+        drop(old);
+        let new = (self.open)()?;
+        *slot() = Some(new);
+        Ok(())
+    }
+}
+
+fn open_file(mut options: OpenOptions, path: &Path) -> io::Result<FileBackend> {
+    FileBackend::new(options.read(true).write(true).open(path)?).map_err(io::Error::other)
+}
+
+/// Makes an empty database that appears at `path` whole and durable, or not at all: without power in the middle of
+/// its birth redb leaves a file that it does not recognise.
+fn create(path: &Path) -> Result<(), OpenError> {
+    let mut unborn = path.as_os_str().to_owned();
+    unborn.push(".new");
+    let unborn = Path::new(&unborn);
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(true);
+    drop(open_database(open_file(options, unborn)?, 0)?);
+    // Not a rename: that would replace what another process has made meanwhile.
+    std::fs::hard_link(unborn, path)?;
+    std::fs::remove_file(unborn)?;
+    // Its name is durable only once the folder is.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    Ok(File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?)
+}
+
+fn open_database(medium: impl StorageBackend, cache_bytes: usize) -> Result<Database, OpenError> {
+    let open = || {
+        let database = Database::builder()
+            .set_cache_size(cache_bytes)
+            .create_with_backend(medium)?;
+        if database.begin_read()?.list_tables()?.next().is_none() {
+            write(
+                &database,
+                &Group {
+                    head: Revision(0),
+                    writes: [].into(),
+                },
+            )?;
+        }
+        let whole = rows(&database)?.get(HEAD)?.is_some();
+        Ok((database, whole))
+    };
+    // redb may panic on a file that something else has changed.
+    match catch_unwind(AssertUnwindSafe(open)) {
+        Ok(Ok((database, true))) => Ok(database),
+        Ok(Ok((_, false))) => Err(OpenError::Damaged(
+            "the row of the newest revision is missing".into(),
+        )),
+        Ok(Err(error)) => Err(open_error(error)),
+        Err(_) => Err(OpenError::Damaged("the engine panicked".into())),
+    }
+}
+
+fn open_error(error: redb::Error) -> OpenError {
+    use redb::Error::{
+        DatabaseAlreadyOpen, Io, TableDoesNotExist, TableIsMultimap, TableTypeMismatch, UpgradeRequired,
+    };
+    match error {
+        DatabaseAlreadyOpen => OpenError::InUse,
+        UpgradeRequired(_) | TableDoesNotExist(_) | TableIsMultimap(_) | TableTypeMismatch { .. } => {
+            OpenError::Foreign
+        }
+        Io(error) if error.kind() == io::ErrorKind::InvalidData => OpenError::Foreign, // no redb file
+        Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => OpenError::Io(error),
+        error => OpenError::Damaged(error.into()),
+    }
+}
+
+fn rows(database: &Database) -> Result<ReadOnlyTable<&'static [u8], &'static [u8]>, redb::Error> {
+    Ok(database.begin_read()?.open_table(ROWS)?)
+}
+
+fn write(database: &Database, group: &Group) -> Result<(), redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(Durability::Immediate)?;
+    transaction.set_two_phase_commit(true);
+    transaction.set_quick_repair(true);
+    {
+        let mut rows = transaction.open_table(ROWS)?;
+        put(&mut rows, HEAD, group.head, &[])?;
+        for (key, row) in &group.writes {
+            match row {
+                Some(row) => put(&mut rows, key, row.revision, &row.value)?,
+                None => drop(rows.remove(key.as_slice())?),
+            }
+        }
+    }
+    Ok(transaction.commit()?)
+}
+
+const REVISION_BYTES: usize = size_of::<u64>();
+
+/// Stores the revision, big-endian, and the value.
+fn put(
+    rows: &mut Table<'_, &[u8], &[u8]>,
+    key: &[u8],
+    revision: Revision,
+    value: &[u8],
+) -> Result<(), redb::Error> {
+    let mut place = rows.insert_reserve(key, REVISION_BYTES + value.len())?;
+    if let Some((head, tail)) = place.as_mut().split_at_mut_checked(REVISION_BYTES) {
+        head.copy_from_slice(&revision.0.to_be_bytes());
+        tail.copy_from_slice(value);
+    }
+    Ok(())
+}
+
+/// Reads what [`put`] stored.
+fn decode(bytes: &[u8]) -> Result<Row, Failure> {
+    let (revision, value) = bytes.split_first_chunk().ok_or("a stored row is too short")?;
+    Ok(Row {
+        value: value.to_vec(),
+        revision: Revision(u64::from_be_bytes(*revision)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use redb::backends::InMemoryBackend;
+
+    #[test]
+    fn reopening_does_not_wait_for_an_open_read() {
+        let backend = RedbBackend::open_with(|| Ok(InMemoryBackend::new()), 0).unwrap();
+        let row = Row {
+            value: b"value".to_vec(),
+            revision: Revision(1),
+        };
+        backend
+            .apply(Group {
+                head: Revision(1),
+                writes: [(b"a".to_vec(), Some(row))].into(),
+            })
+            .unwrap();
+        let (old, mut half_read) = (
+            backend.rows().unwrap(),
+            backend.rows().unwrap().range::<&[u8]>(..).unwrap(),
+        );
+        half_read.next().unwrap().unwrap();
+        backend.reopen().unwrap();
+        assert_eq!(
+            backend.head().unwrap(),
+            Revision(0),
+            "each medium of this test is new"
+        );
+        drop((old, half_read));
+        assert_eq!(backend.get(b"a").unwrap(), None);
+    }
+}

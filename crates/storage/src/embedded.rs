@@ -1,0 +1,327 @@
+//! Storage inside this process: any [`Backend`] under the grouping committer, a thread of its own.
+//!
+//! Only the committer writes, so staging a group needs no lock. Readers go to the backend directly and never wait
+//! for it. Whatever fails or panics in the backend poisons the storage: it answers [`Unavailable`] until the
+//! committer has reopened the backend and read back what is really there.
+
+use std::error::Error;
+use std::ops::{Bound, Range};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use strongroom_base::limits;
+use tokio::sync::oneshot;
+
+use crate::queue::{Queue, Waiting};
+use crate::recent::Recent;
+use crate::stage::{Group, Stage};
+use crate::{Change, Changes, CommitError, Revision, Row, Storage, Unavailable};
+
+/// Why a backend failed, for the operator's log.
+pub type Failure = Box<dyn Error + Send + Sync>;
+
+/// Where a scan begins and ends.
+pub type KeyRange<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
+/// What one embedded engine does. Keys are never empty: the empty key is the backend's own.
+pub trait Backend: Send + Sync + 'static {
+    /// Whether a scan may wait for a disk, so that it needs a thread that may block.
+    const SCANS_BLOCK: bool;
+
+    /// The row at `key`, as of the last group applied.
+    fn get(&self, key: &[u8]) -> Result<Option<Row>, Failure>;
+
+    /// At most `limit` rows within `range`, in key order, as of one moment. The range is not inverted.
+    fn scan(&self, range: (Bound<&[u8]>, Bound<&[u8]>), limit: usize)
+    -> Result<Vec<(Vec<u8>, Row)>, Failure>;
+
+    /// Writes `group`, atomically and durably when it returns. After an error nothing is called but
+    /// [`Self::reopen`], so a failed sync is never tried again.
+    fn apply(&self, group: Group) -> Result<(), Failure>;
+
+    /// The newest revision that is durable.
+    fn head(&self) -> Result<Revision, Failure>;
+
+    /// Gives up whatever is open and starts again from what is durable. Must not wait for readers.
+    fn reopen(&self) -> Result<(), Failure>;
+}
+
+/// What must be durable no later than a group: the audit journal.
+pub trait Companion: Send + Sync + 'static {
+    /// Makes durable what was given to the companion before this call.
+    ///
+    /// # Errors
+    /// The group is then not written.
+    fn sync(&self) -> std::io::Result<()>;
+}
+
+/// No companion.
+impl Companion for () {
+    fn sync(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A backend as [`Storage`]. Dropping it commits what waits, then ends the committer.
+pub struct Embedded<B: Backend> {
+    shared: Arc<Shared<B>>,
+    committer: Option<JoinHandle<()>>,
+}
+
+struct Shared<B> {
+    backend: B,
+    companion: Arc<dyn Companion>,
+    queue: Queue,
+    recent: Recent,
+    /// How often the backend failed and was reopened: odd while it has failed.
+    health: AtomicU64,
+}
+
+/// Failures that the backend does not name itself.
+#[derive(Debug, thiserror::Error)]
+enum Cause {
+    #[error("storage failed and is being reopened")]
+    Poisoned,
+    #[error("a panic in storage")]
+    Panic,
+    #[error("storage went back to revision {0:?}: acknowledged changes are gone")]
+    WentBack(Revision),
+}
+
+impl<B: Backend> Embedded<B> {
+    /// Starts the committer over `backend`.
+    ///
+    /// # Errors
+    /// The backend cannot tell its revision, or there is no thread to be had.
+    pub fn open(backend: B, companion: Arc<dyn Companion>) -> Result<Self, Unavailable> {
+        let head = guarded(|| backend.head()).map_err(Unavailable)?;
+        let (queue, recent, health) = (Queue::new(), Recent::new(head), AtomicU64::new(0));
+        let shared = Arc::new(Shared {
+            backend,
+            companion,
+            queue,
+            recent,
+            health,
+        });
+        let of_thread = Arc::clone(&shared);
+        let committer = std::thread::Builder::new()
+            .name("committer".to_owned())
+            .spawn(move || of_thread.run())
+            .map_err(|error| Unavailable(error.into()))?;
+        Ok(Self {
+            shared,
+            committer: Some(committer),
+        })
+    }
+}
+
+impl<B: Backend> Drop for Embedded<B> {
+    fn drop(&mut self) {
+        self.shared.queue.close();
+        if let Some(committer) = self.committer.take() {
+            let _ = committer.join(); // an error would be a panic, which the panic hook has told
+        }
+    }
+}
+
+#[async_trait]
+impl<B: Backend> Storage for Embedded<B> {
+    async fn get(&self, key: &[u8]) -> Result<Option<Row>, Unavailable> {
+        if key.is_empty() {
+            return Ok(None);
+        }
+        self.shared.read(|backend| backend.get(key))
+    }
+
+    async fn scan(
+        &self,
+        range: Range<Vec<u8>>,
+        after: Option<Vec<u8>>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Row)>, Unavailable> {
+        let shared = Arc::clone(&self.shared);
+        let scan = move || match bounds(&range, after.as_deref()) {
+            Some(bounds) => shared.read(|backend| backend.scan(bounds, limit)),
+            None => Ok(Vec::new()),
+        };
+        if !B::SCANS_BLOCK {
+            return scan();
+        }
+        tokio::task::spawn_blocking(scan)
+            .await
+            .map_err(|error| Unavailable(error.into()))?
+    }
+
+    async fn commit(&self, change: Change) -> Result<Revision, CommitError> {
+        let size = change.size()?;
+        self.shared.healthy()?;
+        let (answer, outcome) = oneshot::channel();
+        self.shared.queue.push(Waiting { change, size, answer }).await;
+        outcome.await.map_err(|error| Unavailable(error.into()))?
+    }
+
+    async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, Unavailable> {
+        self.shared.healthy()?;
+        Ok(self.shared.recent.after(after, limit))
+    }
+}
+
+/// The keys of `range` behind `after`, without the empty one; `None` when there can be none.
+fn bounds<'a>(range: &'a Range<Vec<u8>>, after: Option<&'a [u8]>) -> Option<KeyRange<'a>> {
+    let (start, end) = (range.start.as_slice(), range.end.as_slice());
+    let after = after.unwrap_or_default();
+    let lower = if after >= start {
+        Bound::Excluded(after)
+    } else {
+        Bound::Included(start)
+    };
+    (start.max(after) < end).then_some((lower, Bound::Excluded(end)))
+}
+
+/// Runs backend code; a panic is one more way to fail.
+fn guarded<T>(run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    // Unwind safety: after a failure the backend is reopened before anyone looks at it again.
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err(Cause::Panic.into()))
+}
+
+impl<B: Backend> Shared<B> {
+    /// The number of reopenings so far, unless the backend has failed.
+    fn healthy(&self) -> Result<u64, Unavailable> {
+        let health = self.health.load(Ordering::Acquire);
+        if health.is_multiple_of(2) {
+            Ok(health)
+        } else {
+            Err(Unavailable(Cause::Poisoned.into()))
+        }
+    }
+
+    fn has_failed(&self) -> bool {
+        self.healthy().is_err()
+    }
+
+    /// Reads without waiting for the committer. A failure poisons too: engines refuse everything after one.
+    fn read<T>(&self, look: impl FnOnce(&B) -> Result<T, Failure>) -> Result<T, Unavailable> {
+        let health = self.healthy()?;
+        guarded(|| look(&self.backend)).map_err(|failure| {
+            self.poison(health, &*failure);
+            Unavailable(failure)
+        })
+    }
+
+    /// Marks the backend as failed and wakes the committer to reopen it, unless that has happened since it was
+    /// `health`: a read that outlived the database it began on says nothing about the new one.
+    fn poison(&self, health: u64, cause: &(dyn Error + Send + Sync + 'static)) {
+        let (set, unchanged) = (Ordering::AcqRel, Ordering::Acquire);
+        if self
+            .health
+            .compare_exchange(health, health + 1, set, unchanged)
+            .is_ok()
+        {
+            tracing::error!(
+                cause = cause as &dyn Error,
+                "storage failed; it answers unavailable until reopened"
+            );
+            self.queue.wake();
+        }
+    }
+
+    /// The committer thread.
+    fn run(&self) {
+        loop {
+            let group = self.queue.next_group(|| self.has_failed());
+            match self.healthy() {
+                Ok(_) if group.is_empty() => return,
+                Ok(health) => self.commit_group(group, health),
+                Err(unavailable) => {
+                    refuse(group, unavailable.0);
+                    if !self.recover() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn commit_group(&self, group: Vec<Waiting>, health: u64) {
+        // Its failure leaves storage untouched and well; the companion keeps its own account of it.
+        if let Err(failure) = guarded(|| Ok(self.companion.sync()?)) {
+            return refuse(group, failure);
+        }
+        let (changes, answers): (Vec<_>, Vec<_>) = group
+            .into_iter()
+            .map(|waiting| (waiting.change, waiting.answer))
+            .unzip();
+        match guarded(|| self.write(changes)) {
+            Ok(revisions) => {
+                for (answer, revision) in answers.into_iter().zip(revisions) {
+                    let _ = answer.send(revision.ok_or(CommitError::Conflict)); // the caller may be gone
+                }
+            }
+            Err(failure) => {
+                self.poison(health, &*failure);
+                refuse_all(answers, failure);
+            }
+        }
+    }
+
+    /// Stages and applies `changes`; gives each one's revision, `None` for a conflict.
+    fn write(&self, changes: Vec<Change>) -> Result<Vec<Option<Revision>>, Failure> {
+        let stored = |key: &[u8]| Ok(self.backend.get(key)?.map(|row| row.revision));
+        let mut stage = Stage::new(self.recent.head());
+        let revisions = changes
+            .into_iter()
+            .map(|change| stage.add(change, stored))
+            .collect::<Result<_, _>>()?;
+        if let Some(group) = stage.finish() {
+            let (head, keys) = (group.head, group.writes.keys().cloned().collect::<Vec<_>>());
+            self.backend.apply(group)?;
+            self.recent.publish(head, keys.into_iter());
+        }
+        Ok(revisions)
+    }
+
+    /// Reopens the backend, however long that takes; false when the storage is closed before it succeeds.
+    fn recover(&self) -> bool {
+        let mut pause = Duration::from(limits::REOPEN_PAUSE);
+        while let Err(failure) = guarded(|| self.reopen()) {
+            tracing::warn!(cause = &*failure as &dyn Error, "storage could not be reopened");
+            if self.queue.closed_within(pause) {
+                return false;
+            }
+            refuse(self.queue.next_group(|| true), Cause::Poisoned.into());
+            pause = (pause * 2).min(limits::REOPEN_PAUSE_MAX.into());
+        }
+        tracing::info!("storage is open again");
+        true
+    }
+
+    fn reopen(&self) -> Result<(), Failure> {
+        self.backend.reopen()?;
+        let head = self.backend.head()?;
+        if head < self.recent.head() {
+            return Err(Cause::WentBack(head).into());
+        }
+        // The group whose fate was unknown may be there: followers must not miss its keys.
+        self.recent.reset(head);
+        self.health.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+}
+
+fn refuse(group: Vec<Waiting>, failure: Failure) {
+    refuse_all(group.into_iter().map(|waiting| waiting.answer), failure);
+}
+
+fn refuse_all(
+    answers: impl IntoIterator<Item = oneshot::Sender<Result<Revision, CommitError>>>,
+    failure: Failure,
+) {
+    let failure: Arc<dyn Error + Send + Sync> = failure.into();
+    for answer in answers {
+        let _ = answer.send(Err(Unavailable(Box::new(Arc::clone(&failure))).into())); // the caller may be gone
+    }
+}

@@ -1,0 +1,105 @@
+//! The queue between the callers and the committer: bounded, in order, taken a group at a time.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use strongroom_base::limits;
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::{Change, CommitError, Revision};
+
+/// A change whose caller waits.
+pub(crate) struct Waiting {
+    pub(crate) change: Change,
+    /// [`Change::size`] of it.
+    pub(crate) size: usize,
+    pub(crate) answer: oneshot::Sender<Result<Revision, CommitError>>,
+}
+
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+    room: Semaphore,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Waiting>,
+    closed: bool,
+}
+
+impl Queue {
+    pub(crate) fn new() -> Self {
+        let room = Semaphore::new(limits::COMMIT_QUEUE_OPS);
+        Self {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            room,
+        }
+    }
+
+    /// Adds `waiting` once there is room.
+    pub(crate) async fn push(&self, waiting: Waiting) {
+        // Nobody closes the semaphore; if someone did, the caller would see its answer dropped.
+        let Ok(room) = self.room.acquire().await else {
+            return;
+        };
+        room.forget(); // `take_group` gives it back
+        self.lock().waiting.push_back(waiting);
+        self.changed.notify_one();
+    }
+
+    /// Waits until something waits, `urgent` holds (looked at after each [`Self::wake`]) or the queue is closed,
+    /// and takes what may go into one group. Never waits to fill it. Empty: nothing waits.
+    pub(crate) fn next_group(&self, urgent: impl Fn() -> bool) -> Vec<Waiting> {
+        let idle = |state: &mut State| state.waiting.is_empty() && !state.closed && !urgent();
+        let mut state = self
+            .changed
+            .wait_while(self.lock(), idle)
+            .unwrap_or_else(PoisonError::into_inner);
+        let group = state.take_group();
+        self.room.add_permits(group.len());
+        group
+    }
+
+    /// Waits for `pause`, or until the queue is closed: true.
+    pub(crate) fn closed_within(&self, pause: Duration) -> bool {
+        let open = |state: &mut State| !state.closed;
+        let waited = self.changed.wait_timeout_while(self.lock(), pause, open);
+        waited.unwrap_or_else(PoisonError::into_inner).0.closed
+    }
+
+    /// Makes [`Self::next_group`] look at `urgent` again.
+    pub(crate) fn wake(&self) {
+        drop(self.lock()); // the committer is either before its look, or asleep: it cannot miss this
+        self.changed.notify_one();
+    }
+
+    /// Ends the committer's waiting. What is in the queue can still be taken.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take_group(&mut self) -> Vec<Waiting> {
+        let mut bytes = 0;
+        let fits = |waiting: &&Waiting| {
+            bytes += waiting.size;
+            bytes <= limits::GROUP_BYTES
+        };
+        let ops = self
+            .waiting
+            .iter()
+            .take(limits::GROUP_OPS)
+            .take_while(fits)
+            .count();
+        self.waiting.drain(..ops).collect()
+    }
+}

@@ -1,0 +1,82 @@
+//! Staging: from the changes of a group, in order, to the rows of one write. Pure but for reading stored revisions.
+
+use std::collections::BTreeMap;
+
+use crate::{Change, Failure, Revision, Row, outbox_key};
+
+/// What one group writes, in one atomic and durable step.
+#[derive(Debug)]
+pub struct Group {
+    /// The newest revision once the group is written.
+    pub head: Revision,
+    /// Per key the row to store, or `None` to remove it.
+    pub writes: BTreeMap<Vec<u8>, Option<Row>>,
+}
+
+/// A group in the making: an overlay over the stored rows.
+pub(crate) struct Stage {
+    start: Revision,
+    group: Group,
+    notes: Vec<u8>,
+}
+
+impl Stage {
+    /// An empty group upon the revision `head`.
+    pub(crate) fn new(head: Revision) -> Self {
+        Self {
+            start: head,
+            group: Group {
+                head,
+                writes: BTreeMap::new(),
+            },
+            notes: Vec::new(),
+        }
+    }
+
+    /// Adds `change` and gives its revision, or `None` when a precondition does not hold: then nothing is added.
+    /// `stored` gives the revision of a stored row.
+    pub(crate) fn add(
+        &mut self,
+        change: Change,
+        stored: impl Fn(&[u8]) -> Result<Option<Revision>, Failure>,
+    ) -> Result<Option<Revision>, Failure> {
+        for required in &change.preconditions {
+            let found = match self.group.writes.get(&required.key) {
+                Some(row) => row.as_ref().map(|row| row.revision),
+                None => stored(&required.key)?,
+            };
+            if found != required.revision {
+                return Ok(None);
+            }
+        }
+        let revision = Revision(self.group.head.0 + 1);
+        self.group.head = revision;
+        let puts = change
+            .puts
+            .into_iter()
+            .map(|(key, value)| (key, Some(Row { value, revision })));
+        self.group
+            .writes
+            .extend(puts.chain(change.deletes.into_iter().map(|key| (key, None))));
+        if let Some(note) = change.note {
+            // INVARIANT: `Change::size` bounds a note by GROUP_BYTES, so its length fits.
+            self.notes
+                .extend(u32::try_from(note.len()).unwrap_or(u32::MAX).to_be_bytes());
+            self.notes.extend(note);
+        }
+        Ok(Some(revision))
+    }
+
+    /// The group with its outbox row, or `None` when every change was refused.
+    pub(crate) fn finish(self) -> Option<Group> {
+        let mut group = self.group;
+        if !self.notes.is_empty() {
+            let row = Row {
+                value: self.notes,
+                revision: group.head,
+            };
+            group.writes.insert(outbox_key(group.head), Some(row));
+        }
+        (group.head > self.start).then_some(group)
+    }
+}
