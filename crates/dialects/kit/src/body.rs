@@ -1,0 +1,64 @@
+//! A request's body: bounded in size and time, in one buffer that is wiped.
+
+use std::convert::Infallible;
+
+use axum::body::HttpBody;
+use axum::extract::{FromRequest, Request};
+use axum::http::header::CONTENT_ENCODING;
+use http_body_util::BodyExt;
+use strongroom_base::{Ttl, limits};
+use strongroom_sdk::Error;
+use strongroom_secret::SecretBuffer;
+
+/// How long a whole body may take to arrive.
+pub const BODY_READ: Ttl = Ttl::from_secs(30);
+
+/// A request's body, or why it was not read. Extracting it never rejects, so that the dialect can have the failure
+/// recorded.
+pub struct Body(Result<SecretBuffer, Error>);
+
+impl Body {
+    /// The bytes.
+    ///
+    /// # Errors
+    /// `TooLarge` beyond [`limits::BODY_BYTES`]; `Invalid` if the body is compressed, ends early, or takes longer than
+    /// [`BODY_READ`].
+    pub fn into_bytes(self) -> Result<SecretBuffer, Error> {
+        self.0
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        let late = |_| Err(Error::invalid("body", format!("did not arrive within {} s", BODY_READ.as_secs_ceil())));
+        Ok(Self(tokio::time::timeout(BODY_READ.into(), read(request)).await.unwrap_or_else(late)))
+    }
+}
+
+async fn read(request: Request) -> Result<SecretBuffer, Error> {
+    if request.headers().get(CONTENT_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Error::invalid("Content-Encoding", "is not supported: send the body uncompressed"));
+    }
+    let mut body = request.into_body();
+    // The declared length, if there is one: it spares reading what will be refused, and growing what will be read.
+    let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if declared > limits::BODY_BYTES {
+        return Err(too_large());
+    }
+    let mut bytes = SecretBuffer::with_capacity(declared);
+    while let Some(frame) = body.frame().await {
+        // Trailers are frames, too, and say nothing here.
+        let Ok(data) = frame.map_err(|_| Error::invalid("body", "ended early"))?.into_data() else { continue };
+        if bytes.expose().len() + data.len() > limits::BODY_BYTES {
+            return Err(too_large());
+        }
+        bytes.extend(&data);
+    }
+    Ok(bytes)
+}
+
+fn too_large() -> Error {
+    Error::TooLarge { what: "the request's body".into(), limit_bytes: limits::BODY_BYTES }
+}

@@ -1,0 +1,39 @@
+//! What a handler learns of a request before its body.
+
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use strongroom_base::RequestId;
+use strongroom_secret::SecretText;
+
+use crate::url_token;
+
+/// A request without its body.
+pub struct Head {
+    /// The request's id, which [`observe`](crate::observe) gave it.
+    pub id: RequestId,
+    /// The peer's IP address as text; `unknown` where the listener says nothing of its peers.
+    pub source: String,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// A token that the URL carries. It is there to be refused, recorded and revoked, never to be accepted.
+    pub url_token: Option<SecretText>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Head {
+    /// Only a router that is not observed rejects: its requests have no id.
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
+        let id = parts.extensions.get::<RequestId>().ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        Ok(Self {
+            id: *id,
+            source: peer.map_or_else(|| "unknown".into(), |peer| peer.ip().to_canonical().to_string()),
+            headers: parts.headers.clone(),
+            url_token: url_token::find(&parts.uri),
+        })
+    }
+}

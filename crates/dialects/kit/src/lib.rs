@@ -1,0 +1,22 @@
+//! What every HTTP dialect shares, so that a dialect is its routes, its wire types and its words, and nothing else.
+//!
+//! A dialect lists its [`Route`]s, makes a router of them ([`router`]) and has it observed ([`observe`]). Its handlers
+//! take a [`Head`] (request id, source, headers, a token in the URL) and a [`Body`], read it with [`json`], and answer
+//! with [`reply`].
+//!
+//! Invariant: knows no dialect and no core, decides nothing, and neither logs nor counts anything that a caller chose.
+
+mod body;
+mod head;
+pub mod json;
+mod metrics;
+mod observe;
+pub mod reply;
+mod route;
+mod url_token;
+
+pub use body::{BODY_READ, Body};
+pub use head::Head;
+pub use metrics::HttpMetrics;
+pub use observe::{Instruments, log_causes, observe};
+pub use route::{Caller, Route, router};

@@ -1,0 +1,34 @@
+//! The 1Backend dialect, today's generation: a secret is named by `id`, belongs to an app, and replies have exactly the
+//! fields that 1Backend's strict Go client knows.
+//!
+//! `routes.rs` has all routes, `wire/` the JSON as that API spells it, `handlers/` one short function a route.
+//! Where 1Backend answers 500, or 200 without doing anything, this dialect says what is wrong: its clients only ask
+//! whether a status is 2xx.
+//!
+//! Invariant: decides nothing and stores nothing. Every request, also one that cannot be decoded, goes through
+//! [`Core::call`], so that it is recorded; only a CORS preflight, which asks for nothing, does not.
+
+mod call;
+mod claims;
+mod cors;
+mod credential;
+mod error;
+mod handlers;
+mod routes;
+mod wire;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn;
+use strongroom_core::Core;
+use strongroom_dialect_kit::{Instruments, observe};
+
+pub use routes::routes;
+
+/// The dialect over `core`. Served with the peer's address as
+/// [`ConnectInfo`](axum::extract::ConnectInfo), it names it as the source of requests.
+pub fn router(core: Arc<Core>, instruments: Instruments) -> Router {
+    let answered = strongroom_dialect_kit::router(routes(), handlers::no_such_endpoint).layer(from_fn(cors::answer));
+    observe(answered, "onebackend", instruments).with_state(core)
+}

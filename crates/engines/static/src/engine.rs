@@ -1,0 +1,421 @@
+//! One method per op: load, open row by row, call the rules, submit one change.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use strongroom_barrier::Kind;
+use strongroom_base::{Name, PrincipalId, SecretId, Slug, limits};
+use strongroom_policy::{Capability, Lists, PrincipalSet};
+use strongroom_sdk::{Error, Mount, Op, Opened, Permit, Target};
+use strongroom_secret::{SecretBytes, SecretText};
+use strongroom_storage::Change;
+
+use crate::logic::{NextVersion, is_beside, list_changes, next_version};
+use crate::ops::{
+    ListSecrets, Listed, RemoveSecrets, Removed, SaveSecret, SaveSecrets, Saved, Scope, SecretRead,
+};
+use crate::records::{
+    Payload, PayloadRecord, ReadableBy, SecretRecord, Version, by_principal_key, by_principal_prefix, payload_key,
+};
+
+/// How often a change is made anew on top of what others changed meanwhile.
+const ATTEMPTS: usize = 8;
+/// Index rows read at once.
+const PAGE: usize = 1_000;
+
+/// The engine. It keeps nothing of its own: all it has comes with a permit.
+#[derive(Default)]
+pub struct StaticEngine;
+
+impl StaticEngine {
+    /// The secrets that the caller may read; others are as if they were not there.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a selected name that is none.
+    pub async fn list(&self, permit: &Permit, op: ListSecrets) -> Result<Listed, Error> {
+        if op.names.as_ref().is_some_and(|names| names.len() > limits::BATCH_ENTRIES) {
+            return Err(too_many("names"));
+        }
+        let selected = op.names.map(|names| names.iter().map(|name| parse("id", name)).collect()).transpose()?;
+        let mut slugs = Slugs::default();
+        let mut secrets = Vec::new();
+        for mount in permit.mounts() {
+            let names = match &selected {
+                Some(names) => Vec::clone(names),
+                None => readable_names(permit, mount).await?,
+            };
+            for name in names {
+                permit.in_time()?;
+                let Some(row) = permit.load::<SecretRecord>(mount, name).await? else { continue };
+                let Ok(secret) = permit.open(row, Capability::Read) else { continue };
+                secrets.push(read(permit, mount, secret, &mut slugs).await?);
+            }
+        }
+        Ok(Listed { secrets })
+    }
+
+    /// Creates or replaces secrets, all or none.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] and [`Error::Invalid`] name the entry; [`Error::TooLarge`]; [`Error::Conflict`].
+    pub async fn save(&self, permit: &Permit, op: SaveSecrets) -> Result<Saved, Error> {
+        let entries = checked(permit, &op)?;
+        let mut attempts = 1..ATTEMPTS;
+        loop {
+            let change = self.change_of_save(permit, &entries).await?;
+            match permit.commit(change).await {
+                Err(Error::Conflict(_)) if attempts.next().is_some() => {}
+                done => return done.map(|()| Saved),
+            }
+        }
+    }
+
+    /// Removes secrets with all their versions, all or none.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] names the secret, in the same words whether it is there or not.
+    pub async fn remove(&self, permit: &Permit, op: RemoveSecrets) -> Result<Removed, Error> {
+        if op.names.len() > limits::BATCH_ENTRIES {
+            return Err(too_many("names"));
+        }
+        let mount = permit.mounts().first().ok_or_else(no_mount)?;
+        let names = op.names.iter().map(|name| parse("id", name)).collect::<Result<Vec<_>, _>>()?;
+        let mut attempts = 1..ATTEMPTS;
+        loop {
+            let change = self.change_of_remove(permit, mount, &names).await?;
+            if change.deletes.is_empty() {
+                return Ok(Removed);
+            }
+            match permit.commit(change).await {
+                Err(Error::Conflict(_)) if attempts.next().is_some() => {}
+                done => return done.map(|()| Removed),
+            }
+        }
+    }
+
+    async fn change_of_save(&self, permit: &Permit, entries: &[Entry<'_>]) -> Result<Change, Error> {
+        let mut change = Change::default();
+        let mut slugs = Vec::new();
+        for entry in entries {
+            slugs.extend(entry.lists.each().into_iter().flatten().flatten());
+        }
+        let ids = permit.directory().resolve(&mut change, slugs, permit.now(), permit.rng()).await?;
+        for entry in entries {
+            let lists = entry.lists.clone().map(|list| {
+                list.map(|slugs| slugs.iter().filter_map(|slug| ids.get(slug).copied()).collect::<PrincipalSet>())
+            });
+            match permit.load::<SecretRecord>(entry.mount, entry.name.clone()).await? {
+                Some(row) => {
+                    let secret =
+                        permit.open(row, Capability::Write).map_err(|_| denied("write", &entry.name))?;
+                    self.replace(permit, &mut change, entry, secret, lists)?;
+                }
+                None => {
+                    permit.claim(&entry.name, Capability::Write).map_err(|_| denied("write", &entry.name))?;
+                    self.create(permit, &mut change, entry, lists)?;
+                }
+            }
+        }
+        Ok(change)
+    }
+
+    fn create(
+        &self,
+        permit: &Permit,
+        change: &mut Change,
+        entry: &Entry<'_>,
+        lists: Lists<Option<PrincipalSet>>,
+    ) -> Result<(), Error> {
+        let caller = permit.caller().ok_or_else(no_mount)?;
+        let defaults = if caller.is_admin() { Lists::default() } else { Lists::only(caller.id) };
+        let id = SecretId::at(permit.now(), permit.rng());
+        let value = entry.value.map_or(&[][..], |value| value.expose().as_bytes());
+        let next = next_version(&[], permit.now(), is_beside(value.len()), limits::VERSIONS_KEPT);
+        let record = SecretRecord {
+            id,
+            lists: merged(&defaults, lists),
+            current: place(change, entry.mount, id, &next, value)?,
+            versions: next.versions,
+            owner: caller.id,
+            created: permit.now(),
+            updated: permit.now(),
+        };
+        let key = entry.mount.named(&entry.name)?;
+        entry.mount.expect(change, &key, None);
+        index_readers(change, entry, id, &PrincipalSet::default(), &record.lists.readers)?;
+        entry.mount.put(change, &key, &record)
+    }
+
+    fn replace(
+        &self,
+        permit: &Permit,
+        change: &mut Change,
+        entry: &Entry<'_>,
+        secret: Opened<SecretRecord>,
+        lists: Lists<Option<PrincipalSet>>,
+    ) -> Result<(), Error> {
+        let lists = merged(&secret.lists, lists);
+        for capability in list_changes(&secret.lists, &lists) {
+            permit.also(&secret, capability).map_err(|_| denied("change the lists of", &entry.name))?;
+        }
+        index_readers(change, entry, secret.id, &secret.lists.readers, &lists.readers)?;
+        entry.mount.expect(change, secret.key(), Some(secret.revision()));
+        let key = secret.key().clone();
+        let mut record = SecretRecord { lists, updated: permit.now(), ..secret.into_record() };
+        if let Some(value) = entry.value {
+            let value = value.expose().as_bytes();
+            let replaced = record.versions.last().map_or(0, |version| version.number);
+            let next =
+                next_version(&record.versions, permit.now(), is_beside(value.len()), limits::VERSIONS_KEPT);
+            if let (Some(slot), Payload::Inline(old)) = (next.retire_to, record.current) {
+                let payload = PayloadRecord { version: replaced, value: old };
+                entry.mount.put(change, &payload_key(entry.mount, record.id, slot), &payload)?;
+            }
+            for &slot in &next.freed {
+                entry.mount.delete(change, &payload_key(entry.mount, record.id, slot));
+            }
+            record.current = place(change, entry.mount, record.id, &next, value)?;
+            record.versions = next.versions;
+        }
+        entry.mount.put(change, &key, &record)
+    }
+
+    async fn change_of_remove(&self, permit: &Permit, mount: &Mount, names: &[Name]) -> Result<Change, Error> {
+        let mut change = Change::default();
+        let names: BTreeSet<_> = names.iter().collect();
+        for name in names {
+            let Some(row) = permit.load::<SecretRecord>(mount, name.clone()).await? else {
+                permit.claim(name, Capability::Delete).map_err(|_| denied("delete", name))?;
+                continue;
+            };
+            let secret = permit.open(row, Capability::Delete).map_err(|_| denied("delete", name))?;
+            mount.expect(&mut change, secret.key(), Some(secret.revision()));
+            mount.delete(&mut change, secret.key());
+            for slot in secret.versions.iter().filter_map(|version| version.slot) {
+                mount.delete(&mut change, &payload_key(mount, secret.id, slot));
+            }
+            for reader in secret.lists.readers.iter() {
+                mount.delete(&mut change, &by_principal_key(mount, reader, secret.id));
+            }
+        }
+        Ok(change)
+    }
+}
+
+/// One entry of a save whose form has been checked.
+struct Entry<'o> {
+    mount: &'o Mount,
+    name: Name,
+    value: Option<&'o SecretText>,
+    lists: Lists<Option<Vec<Slug>>>,
+}
+
+/// The entries of `op` by mount and name, the last of each winning.
+fn checked<'o>(permit: &'o Permit, op: &'o SaveSecrets) -> Result<Vec<Entry<'o>>, Error> {
+    if op.entries.len() > limits::BATCH_ENTRIES {
+        return Err(too_many("secrets"));
+    }
+    let mut entries = BTreeMap::new();
+    for (index, (entry, mount)) in op.entries.iter().zip(permit.mounts()).enumerate() {
+        let name = parse(&format!("secrets[{index}].id"), &entry.name)?;
+        let value = entry.value.as_ref();
+        if value.is_some_and(|value| value.len() > limits::VALUE_BYTES) {
+            let what = format!("the value of `{name}`");
+            return Err(Error::TooLarge { what, limit_bytes: limits::VALUE_BYTES });
+        }
+        let lists = parse_lists(index, entry)?;
+        entries.insert((mount.id(), name.clone()), Entry { mount, name, value, lists });
+    }
+    Ok(entries.into_values().collect())
+}
+
+fn parse(field: &str, name: &str) -> Result<Name, Error> {
+    Name::from_path(name).map_err(|error| Error::invalid(field, error))
+}
+
+fn parse_lists(index: usize, entry: &SaveSecret) -> Result<Lists<Option<Vec<Slug>>>, Error> {
+    let field = || format!("secrets[{index}]: a permission list");
+    let mut failure = None;
+    let lists = entry.lists.clone().map(|list| {
+        let list = list?;
+        if list.len() > limits::LIST_ENTRIES {
+            let why = format!("has more than {} entries", limits::LIST_ENTRIES);
+            failure = Some(Error::invalid(field(), why));
+            return None;
+        }
+        let slugs: Result<Vec<_>, _> = list.iter().map(|slug| Slug::new(slug)).collect();
+        slugs.map_err(|error| failure = Some(Error::invalid(field(), format!("has an entry that {error}")))).ok()
+    });
+    failure.map_or(Ok(lists), Err)
+}
+
+/// The names of `mount` that the caller may be able to read: all for an admin, and the index's for others.
+async fn readable_names(permit: &Permit, mount: &Mount) -> Result<Vec<Name>, Error> {
+    let caller = permit.caller().ok_or_else(no_mount)?;
+    if caller.is_admin() {
+        return permit.names(mount).await;
+    }
+    let mut names = Vec::new();
+    let mut after = None;
+    let prefix = by_principal_prefix(caller.id, mount.id());
+    loop {
+        permit.in_time()?;
+        let rows = permit.index::<ReadableBy>(mount, Kind::ByPrincipal, &prefix, after.as_ref(), PAGE).await?;
+        let is_last = rows.len() < PAGE;
+        after = rows.last().map(|(key, _)| key.clone());
+        names.extend(rows.into_iter().map(|(_, row)| Name::from_stored(row.record.segments)));
+        if is_last {
+            names.sort_unstable();
+            return Ok(names);
+        }
+    }
+}
+
+async fn read(
+    permit: &Permit,
+    mount: &Mount,
+    secret: Opened<SecretRecord>,
+    slugs: &mut Slugs,
+) -> Result<SecretRead, Error> {
+    let beside = match secret.versions.last() {
+        Some(Version { number, slot: Some(slot), .. }) => {
+            let key = payload_key(mount, secret.id, *slot);
+            let payload = permit.part::<PayloadRecord, _>(mount, &secret, &key).await?;
+            payload.filter(|payload| payload.version == *number).map(|payload| payload.value)
+        }
+        _ => None,
+    };
+    let lists = slugs.of(permit, &secret.lists).await?;
+    let name = secret.name().clone();
+    let record = secret.into_record();
+    let value = match record.current {
+        Payload::Inline(value) => value,
+        Payload::Beside => beside.ok_or_else(|| Error::internal("a secret's payload row is missing"))?,
+    };
+    Ok(SecretRead { id: record.id, mount: mount.uid(), name, value, lists })
+}
+
+/// The slugs behind ids, each looked up once.
+#[derive(Default)]
+struct Slugs(BTreeMap<PrincipalId, String>);
+
+impl Slugs {
+    async fn of(&mut self, permit: &Permit, lists: &Lists) -> Result<Lists<Vec<String>>, Error> {
+        for id in lists.each().into_iter().flat_map(PrincipalSet::iter) {
+            if !self.0.contains_key(&id)
+                && let Some(principal) = permit.directory().by_id(id).await?
+            {
+                self.0.insert(id, principal.record.slug.to_string());
+            }
+        }
+        Ok(lists.clone().map(|list| {
+            let mut slugs: Vec<String> = list.iter().filter_map(|id| self.0.get(&id).cloned()).collect();
+            slugs.sort_unstable();
+            slugs
+        }))
+    }
+}
+
+/// Puts the value of `next`'s newest version where that version says.
+fn place(
+    change: &mut Change,
+    mount: &Mount,
+    secret: SecretId,
+    next: &NextVersion,
+    value: &[u8],
+) -> Result<Payload, Error> {
+    let value = SecretBytes::new(value.to_vec());
+    match next.versions.last() {
+        Some(Version { number, slot: Some(slot), .. }) => {
+            let payload = PayloadRecord { version: *number, value };
+            mount.put(change, &payload_key(mount, secret, *slot), &payload)?;
+            Ok(Payload::Beside)
+        }
+        _ => Ok(Payload::Inline(value)),
+    }
+}
+
+/// Makes the index rows of a secret follow its readers.
+fn index_readers(
+    change: &mut Change,
+    entry: &Entry<'_>,
+    secret: SecretId,
+    old: &PrincipalSet,
+    new: &PrincipalSet,
+) -> Result<(), Error> {
+    for gone in old.iter().filter(|&reader| !new.contains(reader)) {
+        entry.mount.delete(change, &by_principal_key(entry.mount, gone, secret));
+    }
+    for added in new.iter().filter(|&reader| !old.contains(reader)) {
+        let row = ReadableBy { segments: entry.name.segments().to_vec() };
+        entry.mount.put(change, &by_principal_key(entry.mount, added, secret), &row)?;
+    }
+    Ok(())
+}
+
+/// `old` lists, with those of `new` that are given in their place.
+fn merged(old: &Lists, new: Lists<Option<PrincipalSet>>) -> Lists {
+    old.clone().zip(new).map(|(old, new)| new.unwrap_or(old))
+}
+
+fn denied(verb: &str, name: &Name) -> Error {
+    let first = name.segments().first().map_or("", String::as_str);
+    Error::Denied(format!(
+        "you may not {verb} `{name}`: only admins, those whom its lists name, and `{first}` for a new `{first}/…` may"
+    ))
+}
+
+fn too_many(field: &str) -> Error {
+    Error::invalid(field, format!("has more than {} entries: send several requests", limits::BATCH_ENTRIES))
+}
+
+fn no_mount() -> Error {
+    Error::internal("the gate gave a permit without a caller or a mount")
+}
+
+impl Op for ListSecrets {
+    type Engine = StaticEngine;
+    type Outcome = Listed;
+    const NAME: &'static str = "secret.list";
+    const CAPABILITY: Capability = Capability::List;
+
+    fn target(&self) -> Target {
+        match self.scope {
+            Scope::Session => Target::Mounts(vec![None]),
+            Scope::All => Target::EveryMount,
+        }
+    }
+
+    async fn run(self, engine: &StaticEngine, permit: &Permit) -> Result<Listed, Error> {
+        engine.list(permit, self).await
+    }
+}
+
+impl Op for SaveSecrets {
+    type Engine = StaticEngine;
+    type Outcome = Saved;
+    const NAME: &'static str = "secret.save";
+    const CAPABILITY: Capability = Capability::Write;
+
+    fn target(&self) -> Target {
+        Target::Mounts(self.entries.iter().map(|entry| entry.host.clone()).collect())
+    }
+
+    async fn run(self, engine: &StaticEngine, permit: &Permit) -> Result<Saved, Error> {
+        engine.save(permit, self).await
+    }
+}
+
+impl Op for RemoveSecrets {
+    type Engine = StaticEngine;
+    type Outcome = Removed;
+    const NAME: &'static str = "secret.remove";
+    const CAPABILITY: Capability = Capability::Delete;
+
+    fn target(&self) -> Target {
+        Target::Mounts(vec![None])
+    }
+
+    async fn run(self, engine: &StaticEngine, permit: &Permit) -> Result<Removed, Error> {
+        engine.remove(permit, self).await
+    }
+}

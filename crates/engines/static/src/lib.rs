@@ -1,0 +1,20 @@
+//! The static engine: it keeps values that someone else made.
+//!
+//! A secret is one row, found by its name: its current value (up to 8 KiB; larger ones lie beside it), its version
+//! table and its six permission lists. Earlier values are rows of their own. For each reader there is an index row,
+//! so that a listing reads what its caller may see and nothing else.
+//!
+//! | row | plane and key | written |
+//! |---|---|---|
+//! | secret | names: the name's segments | at each save |
+//! | payload | ordered: secret id ‖ slot u32 | an earlier value at each new one; a current one over 8 KiB |
+//! | by principal | ordered: principal id ‖ mount id ‖ secret id | when the readers change |
+//!
+//! There are no leases here. Limits: 1 MiB a value, 10 versions, 256 entries a list, 1,000 secrets a save.
+
+mod engine;
+mod logic;
+pub mod ops;
+mod records;
+
+pub use engine::StaticEngine;

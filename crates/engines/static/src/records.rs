@@ -1,0 +1,107 @@
+//! What the engine stores. Nobody else spells these keys and fields.
+
+use minicbor::{Decode, Encode};
+use strongroom_barrier::{Kind, Record, StorageKey};
+use strongroom_base::{MountId, PrincipalId, SecretId, Timestamp};
+use strongroom_policy::Lists;
+use strongroom_sdk::{Mount, Protected};
+use strongroom_secret::SecretBytes;
+
+/// A secret.
+#[derive(Encode, Decode)]
+pub(crate) struct SecretRecord {
+    #[n(0)]
+    pub(crate) id: SecretId,
+    #[n(1)]
+    pub(crate) lists: Lists,
+    /// Oldest first; the last one is current. Never empty.
+    #[n(2)]
+    pub(crate) versions: Vec<Version>,
+    #[n(3)]
+    pub(crate) current: Payload,
+    /// Who made it.
+    #[n(4)]
+    pub(crate) owner: PrincipalId,
+    #[n(5)]
+    pub(crate) created: Timestamp,
+    #[n(6)]
+    pub(crate) updated: Timestamp,
+}
+
+/// One version of a secret's value.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Version {
+    /// Counts from 1 and never restarts.
+    #[n(0)]
+    pub(crate) number: u32,
+    #[n(1)]
+    pub(crate) created: Timestamp,
+    /// Where its payload row is; `None` while it is inside the secret's record.
+    #[n(2)]
+    pub(crate) slot: Option<u32>,
+}
+
+/// Where the current value is.
+#[derive(Encode, Decode)]
+pub(crate) enum Payload {
+    /// Here.
+    #[n(0)]
+    Inline(#[cbor(n(0), encode_with = "encode_bytes", decode_with = "decode_bytes")] SecretBytes),
+    /// In the payload row of the current version's slot.
+    #[n(1)]
+    Beside,
+}
+
+/// A value in a row of its own. It says which version it is, as slots are used again.
+#[derive(Encode, Decode)]
+pub(crate) struct PayloadRecord {
+    #[n(0)]
+    pub(crate) version: u32,
+    #[cbor(n(1), encode_with = "encode_bytes", decode_with = "decode_bytes")]
+    pub(crate) value: SecretBytes,
+}
+
+/// An index row: the name of a secret that a principal may read.
+#[derive(Encode, Decode)]
+pub(crate) struct ReadableBy {
+    #[n(0)]
+    pub(crate) segments: Vec<String>,
+}
+
+impl Record for SecretRecord {}
+impl Record for PayloadRecord {}
+impl Record for ReadableBy {}
+
+impl Protected for SecretRecord {
+    fn lists(&self) -> &Lists {
+        &self.lists
+    }
+}
+
+pub(crate) fn payload_key(mount: &Mount, secret: SecretId, slot: u32) -> StorageKey {
+    mount.ordered(Kind::Payload, &[secret.as_bytes(), &slot.to_be_bytes()])
+}
+
+pub(crate) fn by_principal_key(mount: &Mount, principal: PrincipalId, secret: SecretId) -> StorageKey {
+    mount.ordered(
+        Kind::ByPrincipal,
+        &[principal.as_bytes(), &mount.id().0.to_be_bytes(), secret.as_bytes()],
+    )
+}
+
+/// What all index rows of `principal` in `mount` begin with.
+pub(crate) fn by_principal_prefix(principal: PrincipalId, mount: MountId) -> Vec<u8> {
+    [&principal.as_bytes()[..], &mount.0.to_be_bytes()].concat()
+}
+
+fn encode_bytes<C, W: minicbor::encode::Write>(
+    value: &SecretBytes,
+    e: &mut minicbor::Encoder<W>,
+    _: &mut C,
+) -> Result<(), minicbor::encode::Error<W::Error>> {
+    e.bytes(value.expose())?.ok()
+}
+
+fn decode_bytes<C>(d: &mut minicbor::Decoder<'_>, _: &mut C) -> Result<SecretBytes, minicbor::decode::Error> {
+    Ok(SecretBytes::new(d.bytes()?.to_vec()))
+}

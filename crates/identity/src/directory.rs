@@ -1,0 +1,155 @@
+//! Principals by id and by slug.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use minicbor::{Decode, Encode};
+use strongroom_barrier::{BarrierError, Kind, Record, StorageKey, Stored, View};
+use strongroom_base::{Name, PrincipalId, Rng, Slug, Timestamp};
+use strongroom_policy::{Role, Subject};
+use strongroom_storage::Change;
+
+/// A user, service or group.
+#[derive(Clone, Encode, Decode)]
+pub struct Principal {
+    /// Its id, which never changes.
+    #[n(0)]
+    pub id: PrincipalId,
+    /// Its name on the wire, unique in the instance.
+    #[n(1)]
+    pub slug: Slug,
+    /// What people call it; may be empty.
+    #[n(2)]
+    pub name: String,
+    /// Its roles.
+    #[n(3)]
+    pub roles: Vec<Role>,
+    /// Whether anyone may be it.
+    #[n(4)]
+    pub standing: Standing,
+    /// When it was made.
+    #[n(5)]
+    pub created: Timestamp,
+    /// When it last changed.
+    #[n(6)]
+    pub updated: Timestamp,
+}
+
+/// Whether anyone may be a principal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Standing {
+    /// Somebody is.
+    #[n(0)]
+    Active,
+    /// A permission list named it before there was such a principal. Whoever registered the slug first would inherit
+    /// what was shared with it, so nobody can.
+    #[n(1)]
+    Reserved,
+}
+
+/// The slug's row.
+#[derive(Encode, Decode)]
+struct SlugOf(#[n(0)] PrincipalId);
+
+impl Record for Principal {}
+impl Record for SlugOf {}
+
+impl Principal {
+    /// A principal that somebody is, made now.
+    #[must_use]
+    pub fn new(slug: Slug, name: String, roles: Vec<Role>, now: Timestamp, rng: &dyn Rng) -> Self {
+        let id = PrincipalId::at(now, rng);
+        Self { id, slug, name, roles, standing: Standing::Active, created: now, updated: now }
+    }
+
+    /// The principal as the rules see it.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        Subject { id: self.id, slug: self.slug.clone(), roles: self.roles.as_slice().into() }
+    }
+}
+
+/// All principals. Cheap to clone.
+#[derive(Clone)]
+pub struct Directory {
+    view: View,
+}
+
+impl Directory {
+    /// The directory in `view`, which is of the system workspace and [`crate::SLUGS`].
+    #[must_use]
+    pub fn new(view: View) -> Self {
+        Self { view }
+    }
+
+    /// The principal with `id`.
+    ///
+    /// # Errors
+    /// When storage cannot answer or the row is damaged.
+    pub async fn by_id(&self, id: PrincipalId) -> Result<Option<Arc<Stored<Principal>>>, BarrierError> {
+        self.view.cached(&self.key(id)).await
+    }
+
+    /// The principal called `slug`.
+    ///
+    /// # Errors
+    /// As [`Directory::by_id`].
+    pub async fn by_slug(&self, slug: &Slug) -> Result<Option<Arc<Stored<Principal>>>, BarrierError> {
+        match self.view.cached::<SlugOf>(&self.slug_key(slug)?).await? {
+            Some(found) => self.by_id(found.record.0).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Adds `principal` to `change`, which then requires that nobody has its slug.
+    ///
+    /// # Errors
+    /// When the provider fails.
+    pub fn add(&self, change: &mut Change, principal: &Principal) -> Result<(), BarrierError> {
+        let slug = self.slug_key(&principal.slug)?;
+        self.view.expect(change, &slug, None);
+        self.view.put(change, &slug, &SlugOf(principal.id))?;
+        self.view.put(change, &self.key(principal.id), principal)
+    }
+
+    /// The ids behind `slugs`. A slug that nobody has is reserved by `change`.
+    ///
+    /// # Errors
+    /// As [`Directory::by_id`].
+    pub async fn resolve<'s>(
+        &self,
+        change: &mut Change,
+        slugs: impl IntoIterator<Item = &'s Slug>,
+        now: Timestamp,
+        rng: &dyn Rng,
+    ) -> Result<BTreeMap<Slug, PrincipalId>, BarrierError> {
+        let mut ids = BTreeMap::new();
+        for slug in slugs {
+            if ids.contains_key(slug) {
+                continue;
+            }
+            let id = match self.by_slug(slug).await? {
+                Some(principal) => principal.record.id,
+                None => {
+                    let reserved = Principal {
+                        standing: Standing::Reserved,
+                        ..Principal::new(slug.clone(), String::new(), Vec::new(), now, rng)
+                    };
+                    self.add(change, &reserved)?;
+                    reserved.id
+                }
+            };
+            ids.insert(slug.clone(), id);
+        }
+        Ok(ids)
+    }
+
+    fn key(&self, id: PrincipalId) -> StorageKey {
+        self.view.ordered(Kind::Principal, &[id.as_bytes()])
+    }
+
+    fn slug_key(&self, slug: &Slug) -> Result<StorageKey, BarrierError> {
+        self.view.named(&Name::from_stored(vec![slug.to_string()]))
+    }
+}

@@ -1,0 +1,666 @@
+//! The journal: entries of requests that changed nothing, on their way to the log. `docs/formats/journal.md` has the
+//! bytes. A frame is written before its request is answered; what is in a published tree is deleted, whole segments
+//! at a time. The same entries wait in memory, so that the sequencer never reads a file.
+
+use std::collections::VecDeque;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use strongroom_base::limits;
+use strongroom_storage::Companion;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::entry::Entry;
+use crate::files::{remove, sync_dir};
+
+/// How every segment begins.
+const MAGIC: &[u8; 8] = b"srjrnl1\n";
+/// Bytes of a frame before its body: length u32, CRC-32 u32, sequence number u64.
+pub(crate) const FRAME_HEADER: usize = 16;
+
+/// Why the journal does not open, or does not take an entry.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The file system refuses.
+    #[error("the audit journal cannot be read or written")]
+    Io(#[from] io::Error),
+    /// Bytes that were once written are changed or gone, and more follow. Nothing was cut off.
+    #[error("the audit journal's segment `{segment}` is damaged at byte {offset}")]
+    Damaged {
+        /// The file's name.
+        segment: String,
+        /// Where the first damaged frame begins.
+        offset: usize,
+    },
+    /// Entries that the ledger has not are no longer there, or the journal is older than the ledger.
+    #[error("the audit journal lacks entry {expected}, which comes next in the ledger")]
+    Missing {
+        /// The sequence number that the ledger continues with.
+        expected: u64,
+    },
+    /// What is on disk is unknown since a sync failed. A restart reads what is there.
+    #[error("a sync of the audit journal failed: restart the server")]
+    SyncFailed,
+}
+
+/// The open journal.
+pub struct Journal {
+    dir: PathBuf,
+    inner: Mutex<Inner>,
+    /// Room in the queue, in bytes.
+    room: Arc<Semaphore>,
+}
+
+struct Inner {
+    file: Arc<File>,
+    /// The first sequence numbers of the segments, oldest first; the last one is `file`.
+    segments: VecDeque<u64>,
+    /// Where the next frame goes in `file`.
+    offset: u64,
+    /// Bytes of a failed write lie behind `offset`.
+    torn: bool,
+    /// The sequence number of the next frame.
+    next: u64,
+    /// Frames below this number are durable.
+    synced: u64,
+    sync_failed: bool,
+    queue: VecDeque<Pending>,
+}
+
+/// An entry that waits for the sequencer. It takes its room in the queue until it is dropped.
+pub(crate) struct Pending {
+    pub(crate) number: u64,
+    pub(crate) entry: Entry,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+/// Makes durable what was appended. For the storage committer, which calls it before each commit.
+#[derive(Clone)]
+pub struct JournalSync(Arc<Journal>);
+
+impl Companion for JournalSync {
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync().map_err(io::Error::other)
+    }
+}
+
+impl Journal {
+    /// Opens the journal in `dir`, which is made if there is none. A frame that a crash tore at the very end is cut off.
+    ///
+    /// # Errors
+    /// [`JournalError::Damaged`], [`JournalError::Io`].
+    pub fn open(dir: &Path) -> Result<Arc<Self>, JournalError> {
+        fs::create_dir_all(dir)?;
+        let mut segments = segments(dir)?;
+        if segments.is_empty() {
+            create_segment(dir, 1)?;
+            segments.push_back(1);
+        }
+        let (mut queue, mut offset) = (VecDeque::new(), 0);
+        // INVARIANT: segments are not empty; zero is never used.
+        let (mut next, last) = (
+            segments.front().copied().unwrap_or(0),
+            segments.back().copied().unwrap_or(0),
+        );
+        for first in &segments {
+            let path = segment_path(dir, *first);
+            let bytes = fs::read(&path)?;
+            let decoded = decode(&bytes, *first);
+            let damaged = |offset| JournalError::Damaged {
+                segment: segment_name(*first),
+                offset,
+            };
+            // Only the last segment can be torn: the others were synced before their successor was made.
+            if *first != next || decoded.is_damaged || (decoded.good < bytes.len() && *first != last) {
+                return Err(damaged(decoded.good));
+            }
+            for body in decoded.bodies {
+                let entry = Entry::decode(body).map_err(|_| damaged(decoded.good))?;
+                queue.push_back(Pending {
+                    number: next,
+                    entry,
+                    _room: None,
+                });
+                next = next.saturating_add(1);
+            }
+            offset = decoded.good;
+            cut_tail(&path, offset, bytes.len())?;
+        }
+        let file = Arc::new(OpenOptions::new().write(true).open(segment_path(dir, last))?);
+        if offset < MAGIC.len() {
+            file.write_all_at(MAGIC, 0)?;
+            offset = MAGIC.len();
+        }
+        // What was read may come from memory that never reached the disk.
+        file.sync_all()?;
+        let offset = offset as u64;
+        let inner = Inner {
+            file,
+            segments,
+            offset,
+            torn: false,
+            next,
+            synced: next,
+            sync_failed: false,
+            queue,
+        };
+        let room = Arc::new(Semaphore::new(limits::JOURNAL_QUEUE_BYTES));
+        Ok(Arc::new(Self {
+            dir: dir.to_owned(),
+            inner: Mutex::new(inner),
+            room,
+        }))
+    }
+
+    /// The handle that makes appended entries durable.
+    #[must_use]
+    pub fn sync_handle(self: &Arc<Self>) -> JournalSync {
+        JournalSync(Arc::clone(self))
+    }
+
+    /// Appends `entry`: it is handed to the operating system when this returns. Waits while the queue is full.
+    pub(crate) async fn append(&self, entry: Entry) -> Result<(), JournalError> {
+        let bytes = entry.frame_len().min(limits::JOURNAL_QUEUE_BYTES);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        // The semaphore is never closed, so this only fails by waiting.
+        let room = Arc::clone(&self.room).acquire_many_owned(bytes).await.ok();
+        self.append_now(entry, room)
+    }
+
+    /// Appends `entry` without waiting for room: for the sequencer, which is who makes room.
+    pub(crate) fn append_now(
+        &self,
+        mut entry: Entry,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Result<(), JournalError> {
+        let mut inner = self.lock();
+        let number = inner.next;
+        fill_header(entry.frame_mut(), number);
+        inner.write(entry.frame_mut())?;
+        inner.next += 1;
+        inner.queue.push_back(Pending {
+            number,
+            entry,
+            _room: room,
+        });
+        Ok(())
+    }
+
+    /// Makes durable what was appended before this call; cheap when all of it is.
+    ///
+    /// # Errors
+    /// Once a sync has failed, always: the kernel may have dropped the pages, and a second sync would then succeed
+    /// without having written them.
+    pub(crate) fn sync(&self) -> Result<(), JournalError> {
+        let (file, upto) = {
+            let inner = self.lock();
+            inner.usable()?;
+            if inner.synced == inner.next {
+                return Ok(());
+            }
+            (Arc::clone(&inner.file), inner.next)
+        };
+        let synced = file.sync_data();
+        let mut inner = self.lock();
+        match synced {
+            Ok(()) => inner.synced = inner.synced.max(upto),
+            Err(_) => inner.sync_failed = true,
+        }
+        Ok(synced?)
+    }
+
+    /// Forgets entries up to number `drained`, which are in the ledger.
+    ///
+    /// # Errors
+    /// [`JournalError::Missing`] when what comes after `drained` is not all there.
+    pub(crate) fn resume_after(&self, drained: u64) -> Result<(), JournalError> {
+        let mut inner = self.lock();
+        let expected = drained + 1;
+        if inner.next < expected || inner.segments.front().is_none_or(|first| *first > expected) {
+            return Err(JournalError::Missing { expected });
+        }
+        inner.queue.retain(|pending| pending.number > drained);
+        Ok(())
+    }
+
+    /// Takes every entry that waits, in order.
+    pub(crate) fn take(&self) -> Vec<Pending> {
+        self.lock().queue.drain(..).collect()
+    }
+
+    /// Starts a new segment when this one is large, and deletes segments without any entry after `drained`.
+    pub(crate) fn release(&self, drained: u64) -> Result<(), JournalError> {
+        let mut inner = self.lock();
+        if inner.offset >= limits::JOURNAL_SEGMENT_BYTES {
+            self.roll(&mut inner)?;
+        }
+        while inner.segments.get(1).is_some_and(|second| *second <= drained + 1) {
+            if let Some(first) = inner.segments.front() {
+                remove(&segment_path(&self.dir, *first))?;
+            }
+            inner.segments.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Appends wait meanwhile: the old segment must be durable before the new one exists, and it nearly is.
+    fn roll(&self, inner: &mut Inner) -> Result<(), JournalError> {
+        inner.usable()?;
+        if let Err(error) = inner.file.sync_data() {
+            inner.sync_failed = true;
+            return Err(error.into());
+        }
+        let first = inner.next;
+        inner.file = Arc::new(create_segment(&self.dir, first)?);
+        inner.synced = first;
+        inner.offset = MAGIC.len() as u64;
+        inner.segments.push_back(first);
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn roll_now(&self) {
+        self.roll(&mut self.lock()).unwrap();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn break_file(&self) {
+        self.lock().file = Arc::new(File::open(&self.dir).unwrap());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn usable(&self) -> Result<(), JournalError> {
+        if self.sync_failed {
+            Err(JournalError::SyncFailed)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Writes `frame` whole, or leaves the file as it was. When not even that works, the next write tries again.
+    fn write(&mut self, frame: &[u8]) -> Result<(), JournalError> {
+        self.usable()?;
+        if self.torn {
+            self.file.set_len(self.offset)?;
+            self.torn = false;
+        }
+        if let Err(error) = self.file.write_all_at(frame, self.offset) {
+            self.torn = self.file.set_len(self.offset).is_err();
+            return Err(error.into());
+        }
+        self.offset += frame.len() as u64;
+        Ok(())
+    }
+}
+
+/// What the bytes of a segment hold.
+struct Decoded<'a> {
+    bodies: Vec<&'a [u8]>,
+    /// Where the whole frames end.
+    good: usize,
+    /// A whole frame follows one that is not: this is no torn write.
+    is_damaged: bool,
+}
+
+/// Reads the segment whose first frame has number `first`.
+fn decode(bytes: &[u8], first: u64) -> Decoded<'_> {
+    let Some(mut rest) = bytes.strip_prefix(MAGIC) else {
+        // A crash while a segment is made leaves a part of its first bytes.
+        return Decoded {
+            bodies: Vec::new(),
+            good: 0,
+            is_damaged: !MAGIC.starts_with(bytes),
+        };
+    };
+    let mut bodies = Vec::new();
+    let mut next = first;
+    while let Some(frame) = split_frame(rest).filter(|frame| frame.number == next) {
+        bodies.push(frame.body);
+        rest = frame.rest;
+        next = next.saturating_add(1);
+    }
+    // More frames than this do not fit behind the bad one, so a number beyond is chance.
+    let last = next.saturating_add((rest.len() / FRAME_HEADER) as u64);
+    let is_later = |at: usize| {
+        let number = rest.get(at + 8..).and_then(|number| number.first_chunk());
+        number.is_some_and(|number| (next..=last).contains(&u64::from_be_bytes(*number)))
+            && rest.get(at..).and_then(split_frame).is_some()
+    };
+    let is_damaged = (0..rest.len()).any(is_later);
+    Decoded {
+        bodies,
+        good: bytes.len() - rest.len(),
+        is_damaged,
+    }
+}
+
+struct Frame<'a> {
+    number: u64,
+    body: &'a [u8],
+    rest: &'a [u8],
+}
+
+/// The whole frame at the front of `bytes`.
+fn split_frame(bytes: &[u8]) -> Option<Frame<'_>> {
+    let (length, after) = bytes.split_first_chunk::<4>()?;
+    let (crc, after) = after.split_first_chunk::<4>()?;
+    let (number, after) = after.split_first_chunk::<8>()?;
+    let (body, rest) = after.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+    let whole = crc_of(length, number, body) == u32::from_be_bytes(*crc);
+    whole.then_some(Frame {
+        number: u64::from_be_bytes(*number),
+        body,
+        rest,
+    })
+}
+
+/// Writes the header of the frame `number` before its body.
+fn fill_header(frame: &mut [u8], number: u64) {
+    let Some((header, body)) = frame.split_first_chunk_mut::<FRAME_HEADER>() else {
+        return;
+    };
+    // INVARIANT: an entry is far below 4 GiB; a request's paths are bounded by the size of its body.
+    let length = u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes();
+    let number = number.to_be_bytes();
+    let crc = crc_of(&length, &number, body).to_be_bytes();
+    let fields = length.into_iter().chain(crc).chain(number);
+    header
+        .iter_mut()
+        .zip(fields)
+        .for_each(|(byte, field)| *byte = field);
+}
+
+fn crc_of(length: &[u8; 4], number: &[u8; 8], body: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(length);
+    hasher.update(number);
+    hasher.update(body);
+    hasher.finalize()
+}
+
+/// A segment's file name: the number of its first frame in 16 hexadecimal digits, so that names sort like numbers.
+fn segment_name(first: u64) -> String {
+    format!("{first:016x}")
+}
+
+fn segment_path(dir: &Path, first: u64) -> PathBuf {
+    dir.join(segment_name(first))
+}
+
+/// The first numbers of the segments in `dir`, in order.
+fn segments(dir: &Path) -> io::Result<VecDeque<u64>> {
+    let mut segments = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        let first = name.to_str().and_then(|name| u64::from_str_radix(name, 16).ok());
+        match first.filter(|first| *first > 0 && name == *segment_name(*first)) {
+            Some(first) => segments.push(first),
+            None => tracing::warn!(
+                ?name,
+                "a file in the audit journal is none of its segments; it is left alone"
+            ),
+        }
+    }
+    segments.sort_unstable();
+    Ok(segments.into())
+}
+
+/// Makes an empty segment, durably.
+fn create_segment(dir: &Path, first: u64) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(segment_path(dir, first))?;
+    file.write_all_at(MAGIC, 0)?;
+    file.sync_all()?;
+    sync_dir(dir)?;
+    Ok(file)
+}
+
+/// Cuts off the bytes behind `good`, which a crash left of a write that was never answered for.
+fn cut_tail(path: &Path, good: usize, length: usize) -> io::Result<()> {
+    if good == length {
+        return Ok(());
+    }
+    tracing::warn!(segment = %path.display(), offset = good, bytes = length - good, "a torn entry at the journal's end is cut off");
+    let file = OpenOptions::new().write(true).open(path)?;
+    file.set_len(good as u64)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{entry, entry_ids};
+    use proptest::prelude::*;
+
+    fn journal(dir: &Path, entries: std::ops::Range<u32>) -> Arc<Journal> {
+        let journal = Journal::open(dir).unwrap();
+        for number in entries {
+            journal.append_now(entry(number), None).unwrap();
+        }
+        journal
+    }
+
+    fn numbers(journal: &Journal) -> Vec<u64> {
+        journal.take().iter().map(|pending| pending.number).collect()
+    }
+
+    #[test]
+    fn what_was_appended_is_there_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(journal(dir.path(), 0..3));
+        let journal = journal(dir.path(), 3..5);
+        let pending = journal.take();
+        assert_eq!(
+            pending.iter().map(|pending| pending.number).collect::<Vec<_>>(),
+            [1, 2, 3, 4, 5]
+        );
+        assert_eq!(
+            entry_ids(pending.iter().map(|pending| &pending.entry)),
+            [0, 1, 2, 3, 4]
+        );
+    }
+
+    #[test]
+    fn a_torn_tail_is_cut_off_wherever_it_tore() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(journal(dir.path(), 0..2));
+        let path = segment_path(dir.path(), 1);
+        let whole = fs::read(&path).unwrap();
+        let one = MAGIC.len() + (whole.len() - MAGIC.len()) / 2;
+        for length in 0..whole.len() {
+            fs::write(&path, &whole[..length]).unwrap();
+            let kept = u64::from(length >= one);
+            assert_eq!(
+                numbers(&journal(dir.path(), 0..1)),
+                Vec::from_iter(1..=kept + 1),
+                "{length}"
+            );
+        }
+        // A file may have grown before its bytes came.
+        for zeros in [1, 16, 100] {
+            fs::write(&path, [&whole[..], &vec![0; zeros]].concat()).unwrap();
+            assert_eq!(numbers(&journal(dir.path(), 0..0)), [1, 2], "{zeros} zeros");
+        }
+    }
+
+    #[test]
+    fn damage_in_the_middle_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(journal(dir.path(), 0..3));
+        let path = segment_path(dir.path(), 1);
+        let whole = fs::read(&path).unwrap();
+        let frame = (whole.len() - MAGIC.len()) / 3;
+        for at in (0..MAGIC.len() + 2 * frame).step_by(3) {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            fs::write(&path, &bytes).unwrap();
+            let error = Journal::open(dir.path()).err().unwrap();
+            assert!(matches!(error, JournalError::Damaged { .. }), "{at}: {error}");
+            assert_eq!(fs::read(&path).unwrap(), bytes, "nothing is cut off");
+        }
+        // A whole frame that is gone is as bad.
+        fs::write(
+            &path,
+            [&whole[..MAGIC.len()], &whole[MAGIC.len() + frame..]].concat(),
+        )
+        .unwrap();
+        assert!(matches!(
+            Journal::open(dir.path()),
+            Err(JournalError::Damaged { .. })
+        ));
+    }
+
+    #[test]
+    fn a_missing_segment_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = journal(dir.path(), 0..2);
+        journal.roll_now();
+        journal.append_now(entry(2), None).unwrap();
+        journal.roll_now();
+        drop(journal);
+        assert_eq!(numbers(&Journal::open(dir.path()).unwrap()), [1, 2, 3]);
+        fs::remove_file(segment_path(dir.path(), 3)).unwrap();
+        assert!(matches!(
+            Journal::open(dir.path()),
+            Err(JournalError::Damaged { .. })
+        ));
+    }
+
+    #[test]
+    fn segments_go_when_all_that_is_in_them_is_published() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = journal(dir.path(), 0..2);
+        journal.roll_now();
+        journal.append_now(entry(2), None).unwrap();
+        journal.release(1).unwrap();
+        assert!(segment_path(dir.path(), 1).exists());
+        journal.release(2).unwrap();
+        assert!(!segment_path(dir.path(), 1).exists());
+        journal.release(3).unwrap();
+        drop(journal);
+        // The last segment stays, and with it the numbering.
+        let journal = Journal::open(dir.path()).unwrap();
+        assert!(matches!(
+            journal.resume_after(1),
+            Err(JournalError::Missing { expected: 2 })
+        ));
+        assert!(matches!(
+            journal.resume_after(4),
+            Err(JournalError::Missing { expected: 5 })
+        ));
+        journal.resume_after(2).unwrap();
+        assert_eq!(numbers(&journal), [3]);
+        journal.resume_after(3).unwrap();
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_nothing_and_the_next_one_works() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = journal(dir.path(), 0..1);
+        let path = segment_path(dir.path(), 1);
+        let good = fs::read(&path).unwrap();
+        let writable = std::mem::replace(&mut journal.lock().file, Arc::new(File::open(&path).unwrap()));
+        assert!(matches!(
+            journal.append_now(entry(1), None),
+            Err(JournalError::Io(_))
+        ));
+        // As if half of the frame had been written, and cutting it off had failed, too.
+        writable.write_all_at(&[7; 40], good.len() as u64).unwrap();
+        assert!(journal.lock().torn);
+        journal.lock().file = writable;
+        journal.append_now(entry(2), None).unwrap();
+        assert!(fs::read(&path).unwrap().starts_with(&good));
+        drop(journal);
+        let journal = Journal::open(dir.path()).unwrap();
+        assert_eq!(
+            entry_ids(journal.take().iter().map(|pending| &pending.entry)),
+            [0, 2]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_makes_appends_wait() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(dir.path()).unwrap();
+        let hold = journal
+            .room
+            .clone()
+            .try_acquire_many_owned(limits::JOURNAL_QUEUE_BYTES as u32)
+            .unwrap();
+        let appending = tokio::spawn({
+            let journal = Arc::clone(&journal);
+            async move { journal.append(entry(0)).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!appending.is_finished() && numbers(&journal).is_empty());
+        drop(hold);
+        appending.await.unwrap().unwrap();
+        let taken = journal.take();
+        assert!(journal.room.available_permits() < limits::JOURNAL_QUEUE_BYTES);
+        drop(taken);
+        assert_eq!(journal.room.available_permits(), limits::JOURNAL_QUEUE_BYTES);
+    }
+
+    #[test]
+    fn a_failed_sync_is_not_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = journal(dir.path(), 0..1);
+        let sync = journal.sync_handle();
+        sync.sync().unwrap();
+        journal.append_now(entry(1), None).unwrap();
+        let (unsyncable, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
+        journal.lock().file = Arc::new(File::from(std::os::fd::OwnedFd::from(unsyncable)));
+        assert!(sync.sync().is_err());
+        journal.lock().file = Arc::new(
+            OpenOptions::new()
+                .write(true)
+                .open(segment_path(dir.path(), 1))
+                .unwrap(),
+        );
+        assert!(sync.sync().is_err());
+        assert!(matches!(
+            journal.append_now(entry(2), None),
+            Err(JournalError::SyncFailed)
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_decode_without_panic(bytes: Vec<u8>, first: u64, with_magic: bool) {
+            let bytes = if with_magic { [MAGIC, &bytes[..]].concat() } else { bytes };
+            let decoded = decode(&bytes, first);
+            prop_assert!(decoded.good <= bytes.len());
+            let _ = Entry::decode(&bytes);
+        }
+
+        #[test]
+        fn frames_decode_as_they_were_written(
+            bodies in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..50), 0..8),
+            first in 1..u64::MAX / 2,
+            cut in 0..60usize,
+        ) {
+            let mut bytes = MAGIC.to_vec();
+            for (number, body) in (first..).zip(&bodies) {
+                let mut frame = [&[0; FRAME_HEADER], &body[..]].concat();
+                fill_header(&mut frame, number);
+                bytes.extend(frame);
+            }
+            let decoded = decode(&bytes, first);
+            prop_assert_eq!((&decoded.bodies, decoded.good), (&bodies.iter().map(Vec::as_slice).collect(), bytes.len()));
+            let torn = decode(&bytes[..bytes.len() - cut.min(bytes.len())], first);
+            prop_assert!(!torn.is_damaged);
+            prop_assert_eq!(&torn.bodies[..], &decoded.bodies[..torn.bodies.len()]);
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The audit ledger: what a request leaves ([`Record`]), how it reaches the transparency log, and the offline verifier
+//! ([`verify`]). `docs/formats/leaf.md` and `docs/formats/journal.md` have the bytes.
+//!
+//! A request that changes something commits its record with the change: [`Ledger::note`] gives the bytes. Any other
+//! request ends with [`Ledger::close`], which appends to the journal. The sequencer drains both into the tree.
+//!
+//! Invariant: nothing sensitive reaches a file or storage but committed to and sealed, and a value of a secret not at all.
+
+mod entry;
+mod files;
+mod flood;
+mod journal;
+mod leaf;
+mod record;
+mod sequencer;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod verify;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use strongroom_base::{Clock, Rng};
+use strongroom_storage::{Revision, Storage};
+use strongroom_tlog::{Checkpoint, NoteError, Signer};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+pub use entry::{FieldSealer, Salts, SealError, SealedFields};
+pub use journal::{Journal, JournalError, JournalSync};
+pub use leaf::LeafFlaw;
+pub use record::{Outcome, Record};
+pub use sequencer::PublishError;
+pub use verify::{Flaw, Report, VerifyError, verify};
+
+use entry::Entry;
+use files::{LedgerFiles, sync_dir, write_aside};
+use flood::Flood;
+use sequencer::Sequencer;
+use tree::Tree;
+
+/// The row, if any, that storage keeps of the newest checkpoint. It is put in the commit that deletes the outbox rows.
+pub type CheckpointRow = Box<dyn Fn(&Checkpoint) -> Option<(Vec<u8>, Vec<u8>)> + Send + Sync>;
+
+/// What a ledger is opened with.
+pub struct Config {
+    /// `DATA`: the ledger is in `ledger/`, its public key in `ledger.vkey`.
+    pub data_dir: PathBuf,
+    /// The log's key. Its name is the log's origin.
+    pub signer: Signer,
+    /// The journal, opened before storage because storage syncs it.
+    pub journal: Arc<Journal>,
+    /// Whose outbox is drained.
+    pub storage: Arc<dyn Storage>,
+    /// What storage keeps of the newest checkpoint.
+    pub checkpoint_row: CheckpointRow,
+    /// Encrypts the sensitive fields.
+    pub sealer: Arc<dyn FieldSealer>,
+    /// The time of leaves that only count.
+    pub clock: Arc<dyn Clock>,
+    /// Entry keys.
+    pub rng: Arc<dyn Rng>,
+}
+
+/// Why the ledger does not open. It is left as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file system refuses.
+    #[error("the audit ledger cannot be opened")]
+    Io(#[from] io::Error),
+    /// A file that is needed to go on is not what its checkpoint says.
+    #[error("the audit ledger is damaged")]
+    Damaged(#[from] VerifyError),
+    /// The journal does not continue where the ledger ends.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// `ledger.vkey` is not the public key of the signer.
+    #[error("`ledger.vkey` is another key's: this is the ledger of another instance, node or generation")]
+    Key,
+    /// The first checkpoint cannot be signed.
+    #[error("the first checkpoint cannot be signed")]
+    Sign(#[from] NoteError),
+}
+
+/// Why a request has no record, so that its answer must be withheld.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The sensitive fields cannot be encrypted.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The journal takes nothing.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// How far the published log has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The newest checkpoint. Storage that remembers a larger one is ahead of this ledger: the ledger is old.
+    pub checkpoint: Checkpoint,
+    /// The newest change whose record is in the log. Storage below this revision is old.
+    pub outbox: Revision,
+}
+
+/// What requests and the sequencer share.
+struct Shared {
+    journal: Arc<Journal>,
+    flood: Flood,
+    sealer: Arc<dyn FieldSealer>,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+    /// Something waits, or soon will.
+    wake: Notify,
+    position: Mutex<Position>,
+}
+
+impl Shared {
+    fn position(&self) -> Position {
+        self.position
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set_position(&self, position: Position) {
+        *self.position.lock().unwrap_or_else(PoisonError::into_inner) = position;
+    }
+}
+
+/// A ledger that is open and whole at its edge, but not growing yet: whether ledger and storage fit together, or one
+/// of them was rolled back, is for the caller to judge first.
+pub struct OpenedLedger {
+    shared: Arc<Shared>,
+    sequencer: Sequencer,
+}
+
+impl OpenedLedger {
+    /// How far the log has come.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.shared.position()
+    }
+
+    /// Starts the sequencer on the current Tokio runtime.
+    #[must_use]
+    pub fn start(self) -> Arc<Ledger> {
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(self.sequencer.run(stopped));
+        Arc::new(Ledger {
+            shared: self.shared,
+            stop,
+            task: Mutex::new(Some(task)),
+        })
+    }
+}
+
+/// The growing ledger of one node.
+pub struct Ledger {
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    task: Mutex<Option<JoinHandle<Result<(), PublishError>>>>,
+}
+
+impl Ledger {
+    /// Opens the ledger, or makes an empty one. Reads its edge back and checks it against the signed checkpoint,
+    /// removes what a crash left, and skips journal entries that are in it. Blocks on files.
+    ///
+    /// # Errors
+    /// [`OpenError`]; the ledger is not touched when it is damaged.
+    pub fn open(config: Config) -> Result<OpenedLedger, OpenError> {
+        let Config {
+            data_dir,
+            signer,
+            journal,
+            storage,
+            checkpoint_row,
+            sealer,
+            clock,
+            rng,
+        } = config;
+        let dir = data_dir.join("ledger");
+        fs::create_dir_all(&dir)?;
+        write_verifier_key(&data_dir, &signer)?;
+        let files = LedgerFiles::new(dir);
+        let tree = Tree::recover(&files, &signer)?;
+        journal.resume_after(tree.marks.j)?;
+        let position = tree.position(signer.verifier_key().name());
+        let shared = Arc::new(Shared {
+            journal,
+            flood: Flood::default(),
+            sealer,
+            clock,
+            rng,
+            wake: Notify::new(),
+            position: Mutex::new(position),
+        });
+        let sequencer = Sequencer::new(Arc::clone(&shared), storage, files, signer, checkpoint_row, tree);
+        Ok(OpenedLedger { shared, sequencer })
+    }
+
+    /// The bytes for [`strongroom_storage::Change::note`]: the record of a request whose change is about to be
+    /// committed. The request's outcome is known by then, as the record exists only if the change does.
+    ///
+    /// A request that has noted its record must not close it as well, not even when the fate of the commit is
+    /// unknown: the log would hold its id twice.
+    ///
+    /// # Errors
+    /// [`LedgerError::Seal`].
+    pub fn note(&self, record: &Record, outcome: Outcome) -> Result<Vec<u8>, LedgerError> {
+        let entry = self.seal(record, outcome)?;
+        self.shared.wake.notify_one();
+        Ok(entry.into_bytes())
+    }
+
+    /// Writes the record of a request that changed nothing. When this returns, the operating system has it; it is
+    /// durable with the next commit of storage, and at most a second later. Waits while too many are waiting.
+    ///
+    /// Refusals of unknown callers beyond a few a second and source are counted instead, into one leaf.
+    ///
+    /// # Errors
+    /// [`LedgerError`]: the answer must be withheld.
+    pub async fn close(&self, record: Record, outcome: Outcome) -> Result<(), LedgerError> {
+        let shared = &self.shared;
+        if record.is_anonymous_refusal(outcome)
+            && !shared.flood.admits(&record.source, shared.clock.monotonic())
+        {
+            shared.wake.notify_one();
+            return Ok(());
+        }
+        shared.journal.append(self.seal(&record, outcome)?).await?;
+        shared.wake.notify_one();
+        Ok(())
+    }
+
+    /// How far the published log has come.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.shared.position()
+    }
+
+    /// Publishes what waits and stops the sequencer. What is closed later waits in the journal for the next start.
+    ///
+    /// # Errors
+    /// [`PublishError`] when something still waits; it is safe where it is.
+    pub async fn shutdown(&self) -> Result<(), PublishError> {
+        self.stop.send_replace(true);
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match task {
+            Some(task) => task.await.map_err(|_| PublishError::Panicked)?,
+            None => Ok(()),
+        }
+    }
+
+    fn seal(&self, record: &Record, outcome: Outcome) -> Result<Entry, SealError> {
+        Entry::seal(record, outcome, &*self.shared.sealer, &*self.shared.rng)
+    }
+}
+
+/// Writes the public key to `ledger.vkey`, or sees that it is there already.
+fn write_verifier_key(data_dir: &Path, signer: &Signer) -> Result<(), OpenError> {
+    let path = data_dir.join("ledger.vkey");
+    let line = format!("{}\n", signer.verifier_key());
+    match fs::read(&path) {
+        Ok(written) if written == line.as_bytes() => Ok(()),
+        Ok(_) => Err(OpenError::Key),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            write_aside(&path, line.as_bytes())?;
+            Ok(sync_dir(data_dir)?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

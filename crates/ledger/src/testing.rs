@@ -1,0 +1,242 @@
+//! What the tests of this crate share: a house with a ledger in it, and a way to crash.
+
+use std::cell::Cell;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use strongroom_base::{ManualClock, PrincipalId, RequestId, Rng, Timestamp, WorkspaceId};
+use strongroom_secret::Key;
+use strongroom_storage::{
+    Change, Changes, CommitError, Embedded, Memory, Revision, Row, Storage, Unavailable,
+};
+use strongroom_tlog::{Signer, VerifierKey};
+
+use crate::entry::{Entry, FieldSealer, SealError};
+use crate::sequencer::Sequencer;
+use crate::{Config, Journal, Ledger, OpenError, Outcome, Record};
+
+/// 2026-01-01T00:00:00Z.
+pub(crate) const NOW: u64 = 1_767_225_600_000;
+
+/// Numbers that look random and are the same each time.
+pub(crate) struct FixedRng(AtomicU64);
+
+impl Rng for FixedRng {
+    fn fill(&self, out: &mut [u8]) {
+        for byte in out {
+            let seed = self
+                .0
+                .fetch_add(1, Ordering::SeqCst)
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            *byte = (seed >> 56) as u8;
+        }
+    }
+}
+
+/// Encryption that a test can undo.
+pub(crate) struct XorSealer;
+
+pub(crate) fn xor(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().map(|byte| byte ^ 0xa5).collect()
+}
+
+impl FieldSealer for XorSealer {
+    fn seal(&self, _: WorkspaceId, _: RequestId, plaintext: &[u8]) -> Result<Vec<u8>, SealError> {
+        Ok(xor(plaintext))
+    }
+}
+
+pub(crate) fn rng() -> FixedRng {
+    FixedRng(AtomicU64::new(1))
+}
+
+pub(crate) fn id(number: u32) -> RequestId {
+    RequestId::from_bytes(u128::from(number).to_be_bytes())
+}
+
+/// A record of every field, that came `number` milliseconds after [`NOW`].
+pub(crate) fn record(number: u32) -> Record {
+    let time = Timestamp::from_millis(NOW + u64::from(number));
+    let mut record = Record::open(id(number), "secret.read", time, "192.0.2.7");
+    record.set_workspace(WorkspaceId::DEFAULT);
+    record.set_principal(PrincipalId::from_bytes([9; 16]), "planted-slug");
+    record.set_reason("planted reason");
+    record.because("planted decision");
+    record.touch("planted/path");
+    record
+}
+
+pub(crate) fn entry(number: u32) -> Entry {
+    Entry::seal(&record(number), Outcome::Ok, &XorSealer, &rng()).unwrap()
+}
+
+/// The number in the `"id":"…"` of a leaf or fragment.
+pub(crate) fn id_in(json: &[u8]) -> u32 {
+    let text = std::str::from_utf8(json).unwrap();
+    let (_, text) = text.split_once(r#""id":""#).unwrap();
+    let id: RequestId = text[..36].parse().unwrap();
+    u32::try_from(u128::from_be_bytes(*id.as_bytes())).unwrap()
+}
+
+pub(crate) fn entry_ids<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<u32> {
+    entries.flat_map(Entry::fragments).map(id_in).collect()
+}
+
+pub(crate) fn signer() -> Signer {
+    Signer::from_seed("instance/node/1", &Key::fill(|seed| seed.fill(7))).unwrap()
+}
+
+pub(crate) fn key() -> VerifierKey {
+    signer().verifier_key().clone()
+}
+
+/// Storage that can be out of order.
+pub(crate) struct Flaky {
+    inner: Embedded<Memory>,
+    pub(crate) is_broken: AtomicBool,
+}
+
+impl Flaky {
+    fn ask(&self) -> Result<&Embedded<Memory>, Unavailable> {
+        if self.is_broken.load(Ordering::SeqCst) {
+            Err(Unavailable("broken".into()))
+        } else {
+            Ok(&self.inner)
+        }
+    }
+}
+
+#[async_trait]
+impl Storage for Flaky {
+    async fn get(&self, key: &[u8]) -> Result<Option<Row>, Unavailable> {
+        self.ask()?.get(key).await
+    }
+
+    async fn scan(
+        &self,
+        range: std::ops::Range<Vec<u8>>,
+        after: Option<Vec<u8>>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Row)>, Unavailable> {
+        self.ask()?.scan(range, after, limit).await
+    }
+
+    async fn commit(&self, change: Change) -> Result<Revision, CommitError> {
+        self.ask()?.commit(change).await
+    }
+
+    async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, Unavailable> {
+        self.ask()?.changes(after, limit).await
+    }
+}
+
+/// A data directory and storage, which outlive the ledgers that are opened with them.
+pub(crate) struct House {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) storage: Arc<Flaky>,
+    pub(crate) clock: Arc<ManualClock>,
+    rng: Arc<FixedRng>,
+}
+
+impl House {
+    pub(crate) fn new() -> Self {
+        let inner = Embedded::open(Memory::default(), Arc::new(())).unwrap();
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            storage: Arc::new(Flaky {
+                inner,
+                is_broken: AtomicBool::new(false),
+            }),
+            clock: Arc::new(ManualClock::at(Timestamp::from_millis(NOW))),
+            rng: Arc::new(rng()),
+        }
+    }
+
+    pub(crate) fn config(&self) -> Result<Config, OpenError> {
+        Ok(Config {
+            data_dir: self.dir.path().to_owned(),
+            signer: signer(),
+            journal: Journal::open(&self.dir.path().join("journal"))?,
+            storage: self.storage.clone(),
+            checkpoint_row: Box::new(|checkpoint| {
+                Some((b"\0last".to_vec(), checkpoint.to_string().into_bytes()))
+            }),
+            sealer: Arc::new(XorSealer),
+            clock: self.clock.clone(),
+            rng: self.rng.clone(),
+        })
+    }
+
+    /// A ledger whose sequencer does only what the test makes it do.
+    pub(crate) fn open(&self) -> Result<(Ledger, Sequencer), OpenError> {
+        let opened = Ledger::open(self.config()?)?;
+        let (stop, _) = tokio::sync::watch::channel(false);
+        Ok((
+            Ledger {
+                shared: opened.shared,
+                stop,
+                task: None.into(),
+            },
+            opened.sequencer,
+        ))
+    }
+
+    /// Commits a change that makes the row `number`, with the record `number`.
+    pub(crate) async fn change(&self, ledger: &Ledger, number: u32) {
+        let note = ledger.note(&record(number), Outcome::Ok).unwrap();
+        let puts = vec![(vec![1, number as u8], number.to_be_bytes().to_vec())];
+        self.storage
+            .commit(Change {
+                puts,
+                note: Some(note),
+                ..Change::default()
+            })
+            .await
+            .unwrap();
+    }
+
+    pub(crate) fn ledger_dir(&self) -> PathBuf {
+        self.dir.path().join("ledger")
+    }
+
+    /// Verifies the ledger; gives the ids in it.
+    pub(crate) fn ids(&self) -> Vec<u32> {
+        let mut ids = Vec::new();
+        crate::verify::verify_each(&self.ledger_dir(), &key(), |leaf| ids.push(id_in(leaf))).unwrap();
+        ids
+    }
+
+    /// Keys of the rows in the outbox.
+    pub(crate) async fn outbox(&self) -> usize {
+        self.storage
+            .scan(vec![4]..vec![5], None, 1000)
+            .await
+            .unwrap()
+            .len()
+    }
+}
+
+thread_local! {
+    /// How many steps this thread's file operations may still do.
+    static STEPS: Cell<Option<u32>> = const { Cell::new(None) };
+}
+
+/// Lets this thread crash after `steps` steps, or never.
+pub(crate) fn crash_after(steps: Option<u32>) {
+    STEPS.set(steps);
+}
+
+/// A step of a file operation: fails, after `torn` did half of it, once no step is left.
+pub(crate) fn crash_point(torn: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    match STEPS.get() {
+        None => Ok(()),
+        Some(0) => torn().and(Err(io::Error::other("crashed"))),
+        Some(steps) => {
+            STEPS.set(Some(steps - 1));
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Rows and the decisions about them.
+
+use std::ops::Deref;
+
+use strongroom_barrier::{Record, StorageKey, Stored};
+use strongroom_base::Name;
+use strongroom_policy::Lists;
+use strongroom_storage::Revision;
+
+/// A record with permission lists of its own.
+pub trait Protected: Record {
+    /// The lists.
+    fn lists(&self) -> &Lists;
+}
+
+/// A row that was loaded and that nobody has decided about. Only [`crate::Permit::open`] looks inside.
+pub struct Guarded<T> {
+    pub(crate) name: Name,
+    pub(crate) key: StorageKey,
+    pub(crate) stored: Stored<T>,
+}
+
+/// A row that a decision opened.
+pub struct Opened<T> {
+    pub(crate) name: Name,
+    pub(crate) key: StorageKey,
+    pub(crate) stored: Stored<T>,
+}
+
+impl<T> Opened<T> {
+    /// The name under which it was loaded.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> &StorageKey {
+        &self.key
+    }
+
+    /// The revision whose lists were judged: the precondition of a change that replaces it.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.stored.revision
+    }
+
+    /// The record itself.
+    #[must_use]
+    pub fn into_record(self) -> T {
+        self.stored.record
+    }
+}
+
+impl<T> Deref for Opened<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.stored.record
+    }
+}

@@ -1,0 +1,16 @@
+//! What the author of an engine or an auth method sees: [`Op`], one typed request; [`Permit`], all that an engine may
+//! act with; [`Guarded`], a row that nobody has decided about yet; and the one domain [`Error`].
+
+mod error;
+mod guarded;
+mod mount;
+mod op;
+mod permit;
+mod record;
+
+pub use error::{Error, NotProved};
+pub use guarded::{Guarded, Opened, Protected};
+pub use mount::Mount;
+pub use op::{Op, Target};
+pub use permit::{Permit, Surroundings};
+pub use record::RequestRecord;

@@ -1,0 +1,75 @@
+//! A mount as an engine sees it: where things go. What is there, only a [`crate::Permit`] shows.
+
+use std::sync::Arc;
+
+use strongroom_barrier::{Kind, Record, StorageKey, View};
+use strongroom_base::{MountId, MountUid, Name};
+use strongroom_storage::{Change, Revision};
+
+use crate::Error;
+
+/// A mount that a request may act on. Cheap to clone.
+#[derive(Clone)]
+pub struct Mount {
+    uid: MountUid,
+    path: Arc<str>,
+    pub(crate) view: View,
+}
+
+impl Mount {
+    /// The mount `uid` at `path`, which holds what `view` shows.
+    #[must_use]
+    pub fn new(uid: MountUid, path: Arc<str>, view: View) -> Self {
+        Self { uid, path, view }
+    }
+
+    /// Its id on the wire.
+    #[must_use]
+    pub fn uid(&self) -> MountUid {
+        self.uid
+    }
+
+    /// Where it is: `apps/<host>`.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Its id in storage keys.
+    #[must_use]
+    pub fn id(&self) -> MountId {
+        self.view.mount()
+    }
+
+    /// The key of the record called `name`.
+    ///
+    /// # Errors
+    /// When the provider fails.
+    pub fn named(&self, name: &Name) -> Result<StorageKey, Error> {
+        Ok(self.view.named(name)?)
+    }
+
+    /// The key of an ordered record; `parts` are clear in storage.
+    #[must_use]
+    pub fn ordered(&self, kind: Kind, parts: &[&[u8]]) -> StorageKey {
+        self.view.ordered(kind, parts)
+    }
+
+    /// Requires that `key` has `revision`, or no record when `None`, as `change` is committed.
+    pub fn expect(&self, change: &mut Change, key: &StorageKey, revision: Option<Revision>) {
+        self.view.expect(change, key, revision);
+    }
+
+    /// Adds `record` at `key` to `change`, encrypted.
+    ///
+    /// # Errors
+    /// When the provider fails.
+    pub fn put<T: Record>(&self, change: &mut Change, key: &StorageKey, record: &T) -> Result<(), Error> {
+        Ok(self.view.put(change, key, record)?)
+    }
+
+    /// Adds the removal of `key` to `change`.
+    pub fn delete(&self, change: &mut Change, key: &StorageKey) {
+        self.view.delete(change, key);
+    }
+}

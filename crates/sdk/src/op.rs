@@ -1,0 +1,45 @@
+//! One typed request to an engine.
+
+use std::future::Future;
+
+use strongroom_policy::Capability;
+
+use crate::{Error, Permit};
+
+/// What a request is about, for the gate to resolve and decide.
+#[derive(Debug)]
+pub enum Target {
+    /// What is open to callers that have not proved themselves.
+    Public,
+    /// The making of new accounts.
+    Registration,
+    /// The caller's own account.
+    Account,
+    /// Mounts of the caller's workspace: its session's (`None`), or those of hosts. Each of them must be allowed.
+    Mounts(Vec<Option<String>>),
+    /// All mounts of the caller's workspace; where that is not allowed, its session's alone.
+    EveryMount,
+}
+
+/// A typed request: it names what it is about and which method of which engine runs it, so the gate can be generic.
+pub trait Op: Sized + Send + 'static {
+    /// The engine that runs it.
+    type Engine: Send + Sync + 'static;
+    /// What it answers.
+    type Outcome: Send;
+
+    /// Its name in the ledger: lower-case words joined by dots or underscores.
+    const NAME: &'static str;
+    /// What the caller must be allowed to do with [`Op::target`]. Rows are decided one by one later.
+    const CAPABILITY: Capability;
+
+    /// What it is about.
+    fn target(&self) -> Target;
+
+    /// Runs it. A method of the engine does the work.
+    fn run(
+        self,
+        engine: &Self::Engine,
+        permit: &Permit,
+    ) -> impl Future<Output = Result<Self::Outcome, Error>> + Send;
+}

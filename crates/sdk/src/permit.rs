@@ -1,0 +1,246 @@
+//! All that an engine may act with. Without a permit it has no data, no clock, no way to act.
+
+use std::sync::Arc;
+
+use strongroom_barrier::{BarrierError, Kind, Record, StorageKey, Stored};
+use strongroom_base::{Clock, Monotonic, Name, Rng, Timestamp};
+use strongroom_identity::Directory;
+use strongroom_ledger::{Ledger, Outcome};
+use strongroom_policy::{Allowed, Capability, Denied, Resource, Subject, decide};
+use strongroom_storage::{Change, CommitError, Storage};
+
+use crate::{Error, Guarded, Mount, Opened, Protected, RequestRecord};
+
+/// What all permits of an instance share.
+pub struct Surroundings {
+    /// Where changes go.
+    pub storage: Arc<dyn Storage>,
+    /// Where records go.
+    pub ledger: Arc<Ledger>,
+    /// Who there is.
+    pub directory: Directory,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub rng: Arc<dyn Rng>,
+}
+
+/// A request that was allowed, and what it may act with.
+pub struct Permit {
+    caller: Option<Subject>,
+    source: Arc<str>,
+    mounts: Vec<Mount>,
+    record: RequestRecord,
+    surroundings: Arc<Surroundings>,
+    deadline: Monotonic,
+}
+
+impl Permit {
+    /// The permit of a request that `allowed` lets act on `mounts` until `deadline`.
+    #[must_use]
+    pub fn new(
+        allowed: Allowed,
+        caller: Option<Subject>,
+        source: Arc<str>,
+        mounts: Vec<Mount>,
+        record: RequestRecord,
+        surroundings: Arc<Surroundings>,
+        deadline: Monotonic,
+    ) -> Self {
+        record.add(|record| record.because(allowed.reason().to_string()));
+        Self { caller, source, mounts, record, surroundings, deadline }
+    }
+
+    /// Who asks; `None` before login.
+    #[must_use]
+    pub fn caller(&self) -> Option<&Subject> {
+        self.caller.as_ref()
+    }
+
+    /// The address that the request came from.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The mounts, in the order in which the op named them.
+    #[must_use]
+    pub fn mounts(&self) -> &[Mount] {
+        &self.mounts
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.surroundings.clock.now()
+    }
+
+    /// Random bytes.
+    #[must_use]
+    pub fn rng(&self) -> &dyn Rng {
+        &*self.surroundings.rng
+    }
+
+    /// Who there is.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        &self.surroundings.directory
+    }
+
+    /// For loops over many rows: whether there is time for more.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] behind the deadline.
+    pub fn in_time(&self) -> Result<(), Error> {
+        if self.surroundings.clock.monotonic() < self.deadline {
+            Ok(())
+        } else {
+            Err(Error::Unavailable("the request took longer than it may".into()))
+        }
+    }
+
+    /// Loads the row called `name` in `mount`, undecided. The record notes that it was asked for.
+    ///
+    /// # Errors
+    /// When storage cannot answer or the row is damaged.
+    pub async fn load<T: Protected>(&self, mount: &Mount, name: Name) -> Result<Option<Guarded<T>>, Error> {
+        self.record.add(|record| record.touch(&format!("{}/{name}", mount.path())));
+        let key = mount.view.named(&name)?;
+        let stored = mount.view.get(&key).await?;
+        Ok(stored.map(|stored| Guarded { name, key, stored }))
+    }
+
+    /// Decides about a row and, if `capability` is allowed, opens it. The record notes why.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn open<T: Protected>(&self, row: Guarded<T>, capability: Capability) -> Result<Opened<T>, Denied> {
+        let Guarded { name, key, stored } = row;
+        self.decide(capability, Resource::Secret(stored.record.lists()))?;
+        Ok(Opened { name, key, stored })
+    }
+
+    /// Decides about one more capability on a row that is open.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn also<T: Protected>(&self, row: &Opened<T>, capability: Capability) -> Result<(), Denied> {
+        self.decide(capability, Resource::Secret(row.lists()))
+    }
+
+    /// Decides about `name`, which no row has.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn claim(&self, name: &Name, capability: Capability) -> Result<(), Denied> {
+        self.decide(capability, Resource::FreeName(name))
+    }
+
+    /// A record that belongs to `row`, which a decision opened.
+    ///
+    /// # Errors
+    /// When storage cannot answer or the row is damaged.
+    pub async fn part<P: Record, T>(
+        &self,
+        mount: &Mount,
+        _row: &Opened<T>,
+        key: &StorageKey,
+    ) -> Result<Option<P>, Error> {
+        Ok(mount.view.get(key).await?.map(|stored| stored.record))
+    }
+
+    /// Index rows of `mount`; they hold names and no values.
+    ///
+    /// # Errors
+    /// When storage cannot answer or a row is damaged.
+    pub async fn index<T: Record>(
+        &self,
+        mount: &Mount,
+        kind: Kind,
+        prefix: &[u8],
+        after: Option<&StorageKey>,
+        limit: usize,
+    ) -> Result<Vec<(StorageKey, Stored<T>)>, Error> {
+        Ok(mount.view.scan(kind, prefix, after, limit).await?)
+    }
+
+    /// All names of `mount`, in the order of their segments' bytes. Names only: nothing is decided or opened.
+    ///
+    /// # Errors
+    /// When storage cannot answer, or there is no time left.
+    pub async fn names(&self, mount: &Mount) -> Result<Vec<Name>, Error> {
+        let mut names = Vec::new();
+        let mut folders = vec![(mount.view.root(), Vec::new())];
+        while let Some((folder, segments)) = folders.pop() {
+            self.in_time()?;
+            for child in mount.view.list(&folder, None, usize::MAX).await? {
+                let mut segments: Vec<String> = segments.clone();
+                segments.push(child.segment.clone());
+                if child.is_folder {
+                    folders.push((mount.view.folder(folder.clone(), &child.segment)?, segments.clone()));
+                }
+                if child.is_record {
+                    names.push(Name::from_stored(segments));
+                }
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Commits `change` together with the request's record. The only way to storage.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when a precondition does not hold, [`Error::TooLarge`]; then nothing was written.
+    /// [`Error::Unavailable`] when it may have been.
+    pub async fn commit(&self, change: Change) -> Result<(), Error> {
+        self.commit_as(change, Outcome::Ok).await
+    }
+
+    /// Commits `change` with the record of a request that ends as `outcome`: a refusal that leaves something behind.
+    ///
+    /// # Errors
+    /// As [`Permit::commit`].
+    pub async fn commit_as(&self, mut change: Change, outcome: Outcome) -> Result<(), Error> {
+        change.note = Some(self.record.note(&self.surroundings.ledger, outcome)?);
+        let committed = self.surroundings.storage.commit(change).await;
+        if !matches!(committed, Ok(_) | Err(CommitError::Unknown(_))) {
+            self.record.take_back();
+        }
+        committed.map(|_| ()).map_err(Error::from)
+    }
+
+    fn decide(&self, capability: Capability, resource: Resource<'_>) -> Result<(), Denied> {
+        let decision = decide(self.caller.as_ref(), capability, resource);
+        let reason = match &decision {
+            Ok(allowed) => allowed.reason(),
+            Err(denied) => denied.reason(),
+        };
+        self.record.add(|record| record.because(reason.to_string()));
+        decision.map(|_| ())
+    }
+}
+
+impl From<BarrierError> for Error {
+    fn from(error: BarrierError) -> Self {
+        match error {
+            BarrierError::Unavailable(cause) => Self::Unavailable(cause.into()),
+            BarrierError::FolderTooLarge => Self::invalid("folder", error),
+            BarrierError::Damaged(_) | BarrierError::Missing(_) | BarrierError::WrongRootKey => Self::internal(error),
+        }
+    }
+}
+
+impl From<CommitError> for Error {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Conflict => Self::Conflict("it was changed at the same time: read it again".into()),
+            CommitError::TooLarge => Self::TooLarge {
+                what: "what this request changes together".into(),
+                limit_bytes: strongroom_base::limits::GROUP_BYTES,
+            },
+            CommitError::Malformed => Self::internal(error),
+            CommitError::Unknown(cause) => Self::Unavailable(cause.into()),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The hashes of RFC 6962 §2.1, with SHA-256.
+
+use std::fmt;
+
+use aws_lc_rs::digest::{Context, SHA256};
+
+/// The hash of a leaf, a node or a tree.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Hash(pub [u8; 32]);
+
+impl Hash {
+    /// The root of the tree without leaves: the hash of nothing.
+    #[must_use]
+    pub fn empty_root() -> Self {
+        digest(&[])
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&crate::to_base64(&self.0))
+    }
+}
+
+/// The hash of the leaf that holds `entry`.
+#[must_use]
+pub fn leaf_hash(entry: &[u8]) -> Hash {
+    digest(&[&[0], entry])
+}
+
+/// The hash of the node above `left` and `right`.
+#[must_use]
+pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
+    digest(&[&[1], &left.0, &right.0])
+}
+
+fn digest(parts: &[&[u8]]) -> Hash {
+    let mut context = Context::new(&SHA256);
+    for part in parts {
+        context.update(part);
+    }
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    Hash(out)
+}

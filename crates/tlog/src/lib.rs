@@ -1,0 +1,31 @@
+//! The transparency log as values: RFC 6962 hashing, tiles and entry bundles (c2sp.org/tlog-tiles), checkpoints
+//! (c2sp.org/tlog-checkpoint) and signed notes (c2sp.org/signed-note).
+//!
+//! Invariant: no I/O, no clock, and no idea of what an entry says. What is parsed is strict: every text or file has
+//! exactly one spelling, so that printing what was parsed gives the same bytes.
+
+mod bundle;
+mod checkpoint;
+mod hash;
+mod note;
+mod tile;
+mod tree;
+
+pub use bundle::{BundleError, ENTRY_BYTES, decode_bundle, encode_entry};
+pub use checkpoint::{Checkpoint, CheckpointError};
+pub use hash::{Hash, leaf_hash, node_hash};
+pub use note::{Note, NoteError, Signer, VerifierKey};
+pub use tile::{Level, TILE_WIDTH, Tile, TileError, TilePath};
+pub use tree::Edge;
+
+use base64::Engine as _;
+
+/// The bytes that `text` spells in standard base64 with padding; `None` for any but the one spelling.
+fn from_base64(text: &str) -> Option<Vec<u8>> {
+    base64::engine::general_purpose::STANDARD.decode(text).ok()
+}
+
+/// `bytes` in standard base64 with padding.
+fn to_base64(bytes: &[u8]) -> String {
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
