@@ -50,28 +50,39 @@ pub struct Barrier {
 }
 
 impl Barrier {
-    /// Adds the keys of a new instance, wrapped by `root`, to `change`: the keyring and those of `workspaces`.
+    /// The barrier of a new instance with `workspaces`, whose keys, wrapped by `root`, are added to `change`. Nothing
+    /// else can be read back before that change is committed.
     ///
     /// # Errors
     /// When the provider fails.
     pub fn create(
+        storage: Arc<dyn Storage>,
         root: &RootKey,
         workspaces: &[WorkspaceId],
-        rng: &dyn Rng,
+        rng: Arc<dyn Rng>,
         change: &mut Change,
-    ) -> Result<(), BarrierError> {
-        let keyring = Keyring::generate(rng);
+    ) -> Result<Arc<Self>, BarrierError> {
+        let keyring = Keyring::generate(&*rng);
         let key = keyring_key();
-        let sealed = envelope::seal(&root.xaes()?, 0, WorkspaceId::SYSTEM, &key, &keyring, rng)?;
+        let sealed = envelope::seal(&root.xaes()?, 0, WorkspaceId::SYSTEM, &key, &keyring, &*rng)?;
         change.puts.push((key.as_bytes().to_vec(), sealed));
         let (epoch, kek) = keyring.newest()?;
+        let mut loaded = HashMap::new();
         for &workspace in workspaces {
             let key = workspace_key(workspace);
-            let keys = WorkspaceKeyRecord::generate(rng);
-            let sealed = envelope::seal(&kek, epoch, workspace, &key, &keys, rng)?;
+            let record = WorkspaceKeyRecord::generate(&*rng);
+            let sealed = envelope::seal(&kek, epoch, workspace, &key, &record, &*rng)?;
             change.puts.push((key.as_bytes().to_vec(), sealed));
+            loaded.insert(workspace, Arc::new(WorkspaceKeys::new(&record)?));
         }
-        Ok(())
+        let cache = Cache::new(Revision::default());
+        Ok(Arc::new(Self {
+            storage,
+            keyring,
+            workspaces: RwLock::new(loaded),
+            cache,
+            rng,
+        }))
     }
 
     /// Opens the keyring of `storage` with `root`.
@@ -84,13 +95,22 @@ impl Barrier {
         rng: Arc<dyn Rng>,
     ) -> Result<Arc<Self>, BarrierError> {
         let key = keyring_key();
-        let row = storage.get(key.as_bytes()).await?.ok_or_else(|| BarrierError::Missing("keyring".into()))?;
+        let row = storage
+            .get(key.as_bytes())
+            .await?
+            .ok_or_else(|| BarrierError::Missing("keyring".into()))?;
         let keyring = match envelope::open(&root.xaes()?, WorkspaceId::SYSTEM, &key, row.value) {
             Err(EnvelopeError::Aead(_)) => return Err(BarrierError::WrongRootKey),
             opened => opened?,
         };
-        let head = storage_head(&*storage).await?;
-        Ok(Arc::new(Self { storage, keyring, workspaces: RwLock::default(), cache: Cache::new(head), rng }))
+        let head = strongroom_storage::head(&*storage).await?;
+        Ok(Arc::new(Self {
+            storage,
+            keyring,
+            workspaces: RwLock::default(),
+            cache: Cache::new(head),
+            rng,
+        }))
     }
 
     /// The storage below.
@@ -103,9 +123,18 @@ impl Barrier {
     ///
     /// # Errors
     /// When the workspace's keys cannot be had.
-    pub async fn view(self: &Arc<Self>, workspace: WorkspaceId, mount: MountId) -> Result<View, BarrierError> {
+    pub async fn view(
+        self: &Arc<Self>,
+        workspace: WorkspaceId,
+        mount: MountId,
+    ) -> Result<View, BarrierError> {
         let keys = self.keys(workspace).await?;
-        Ok(View { barrier: self.clone(), keys, workspace, mount })
+        Ok(View {
+            barrier: self.clone(),
+            keys,
+            workspace,
+            mount,
+        })
     }
 
     /// Encrypts ledger fields under the ledger key of `workspace`, bound to `context`: nonce ‖ ciphertext ‖ tag.
@@ -118,7 +147,10 @@ impl Barrier {
         context: &[u8],
         plaintext: &[u8],
     ) -> Result<Vec<u8>, AeadError> {
-        let keys = self.loaded(workspace).or_else(|| self.loaded(WorkspaceId::SYSTEM)).ok_or(AeadError)?;
+        let keys = self
+            .loaded(workspace)
+            .or_else(|| self.loaded(WorkspaceId::SYSTEM))
+            .ok_or(AeadError)?;
         let mut nonce = [0; NONCE_BYTES];
         self.rng.fill(&mut nonce);
         let mut out = Vec::with_capacity(NONCE_BYTES + plaintext.len() + TAG_BYTES);
@@ -136,7 +168,9 @@ impl Barrier {
         workspace: WorkspaceId,
         key: &StorageKey,
     ) -> Result<Option<(T, Revision)>, BarrierError> {
-        let Some(row) = self.storage.get(key.as_bytes()).await? else { return Ok(None) };
+        let Some(row) = self.storage.get(key.as_bytes()).await? else {
+            return Ok(None);
+        };
         let record = open(keys, workspace, key, row.value)?;
         Ok(Some((record, row.revision)))
     }
@@ -171,7 +205,10 @@ impl Barrier {
     }
 
     fn loaded(&self, workspace: WorkspaceId) -> Option<Arc<WorkspaceKeys>> {
-        let workspaces = self.workspaces.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let workspaces = self
+            .workspaces
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         workspaces.get(&workspace).cloned()
     }
 
@@ -181,11 +218,15 @@ impl Barrier {
         }
         let key = workspace_key(workspace);
         let row = self.storage.get(key.as_bytes()).await?;
-        let row = row.ok_or_else(|| BarrierError::Missing(format!("the keys of workspace {}", workspace.0)))?;
+        let row =
+            row.ok_or_else(|| BarrierError::Missing(format!("the keys of workspace {}", workspace.0)))?;
         let kek = self.keyring.kek(envelope::epoch_of(&row.value)?)?;
         let record: WorkspaceKeyRecord = envelope::open(&kek, workspace, &key, row.value)?;
         let keys = Arc::new(WorkspaceKeys::new(&record)?);
-        let mut workspaces = self.workspaces.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut workspaces = self
+            .workspaces
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         workspaces.insert(workspace, keys.clone());
         Ok(keys)
     }
@@ -199,13 +240,6 @@ fn open<T: Record>(
 ) -> Result<T, BarrierError> {
     let dek = keys.dek(envelope::epoch_of(&sealed)?)?;
     Ok(envelope::open(dek, workspace, key, sealed)?)
-}
-
-async fn storage_head(storage: &dyn Storage) -> Result<Revision, Unavailable> {
-    match storage.changes(Revision(0), 1).await? {
-        strongroom_storage::Changes::Page { .. } => Ok(Revision(0)),
-        strongroom_storage::Changes::Compacted { head } => Ok(head),
-    }
 }
 
 fn keyring_key() -> StorageKey {

@@ -56,7 +56,9 @@ pub fn seal<T: Encode<()>>(
     out.extend(&[FORMAT]);
     out.extend(&epoch.to_be_bytes());
     out.extend(&nonce);
-    Encoder::new(Wiping(&mut out)).encode(record).map_err(|_| AeadError)?;
+    Encoder::new(Wiping(&mut out))
+        .encode(record)
+        .map_err(|_| AeadError)?;
     let body = out.expose_mut().get_mut(HEADER_BYTES..).ok_or(AeadError)?;
     let tag = xaes.seal(&nonce, &associated_data(workspace, key, epoch), body)?;
     out.extend(&tag);
@@ -69,9 +71,10 @@ pub fn seal<T: Encode<()>>(
 /// When it is too short or of an unknown format.
 pub fn epoch_of(sealed: &[u8]) -> Result<u32, EnvelopeError> {
     match sealed {
-        [FORMAT, rest @ ..] if rest.len() >= HEADER_BYTES - 1 + TAG_BYTES => {
-            rest.first_chunk().map(|epoch| u32::from_be_bytes(*epoch)).ok_or(EnvelopeError::Truncated)
-        }
+        [FORMAT, rest @ ..] if rest.len() >= HEADER_BYTES - 1 + TAG_BYTES => rest
+            .first_chunk()
+            .map(|epoch| u32::from_be_bytes(*epoch))
+            .ok_or(EnvelopeError::Truncated),
         [] | [FORMAT, ..] => Err(EnvelopeError::Truncated),
         [format, ..] => Err(EnvelopeError::Format(*format)),
     }
@@ -89,7 +92,9 @@ pub fn open<T: for<'b> Decode<'b, ()>>(
 ) -> Result<T, EnvelopeError> {
     let epoch = epoch_of(&sealed)?;
     let mut sealed = Zeroizing::new(sealed);
-    let (header, body) = sealed.split_at_mut_checked(HEADER_BYTES).ok_or(EnvelopeError::Truncated)?;
+    let (header, body) = sealed
+        .split_at_mut_checked(HEADER_BYTES)
+        .ok_or(EnvelopeError::Truncated)?;
     let nonce: [u8; NONCE_BYTES] = header.last_chunk().copied().ok_or(EnvelopeError::Truncated)?;
     let body = xaes.open(&nonce, &associated_data(workspace, key, epoch), body)?;
     minicbor::decode(body).map_err(|_| EnvelopeError::Body)
@@ -128,7 +133,15 @@ mod tests {
     }
 
     fn sealed(key: &StorageKey) -> Vec<u8> {
-        seal(&xaes(), 3, WorkspaceId(1), key, &"body".to_owned(), &SystemRng::default()).unwrap()
+        seal(
+            &xaes(),
+            3,
+            WorkspaceId(1),
+            key,
+            &"body".to_owned(),
+            &SystemRng::default(),
+        )
+        .unwrap()
     }
 
     #[test]

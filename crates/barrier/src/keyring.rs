@@ -72,7 +72,9 @@ impl Record for WorkspaceKeyRecord {}
 
 impl Keyring {
     pub(crate) fn generate(rng: &dyn Rng) -> Self {
-        Self { keks: vec![Epoch::first(rng)] }
+        Self {
+            keks: vec![Epoch::first(rng)],
+        }
     }
 
     /// The newest KEK, which wraps what is written from now on.
@@ -81,7 +83,11 @@ impl Keyring {
     }
 
     pub(crate) fn kek(&self, epoch: u32) -> Result<Xaes, AeadError> {
-        let kek = self.keks.iter().find(|kek| kek.number == epoch).ok_or(AeadError)?;
+        let kek = self
+            .keks
+            .iter()
+            .find(|kek| kek.number == epoch)
+            .ok_or(AeadError)?;
         Xaes::new(&kek.key)
     }
 }
@@ -98,7 +104,10 @@ impl WorkspaceKeyRecord {
 
 impl Epoch {
     fn first(rng: &dyn Rng) -> Self {
-        Self { number: 1, key: Key::fill(|key| rng.fill(key)) }
+        Self {
+            number: 1,
+            key: Key::fill(|key| rng.fill(key)),
+        }
     }
 }
 
@@ -116,24 +125,42 @@ pub(crate) struct WorkspaceKeys {
 
 impl WorkspaceKeys {
     pub(crate) fn new(record: &WorkspaceKeyRecord) -> Result<Self, AeadError> {
-        let deks =
-            record.deks.iter().map(|dek| Ok((dek.number, Xaes::new(&dek.key)?))).collect::<Result<_, AeadError>>()?;
-        Ok(Self { deks, names: NameKey::new(&record.name_key), ledger: Xaes::new(&record.ledger_key)? })
+        let deks = record
+            .deks
+            .iter()
+            .map(|dek| Ok((dek.number, Xaes::new(&dek.key)?)))
+            .collect::<Result<_, AeadError>>()?;
+        Ok(Self {
+            deks,
+            names: NameKey::new(&record.name_key),
+            ledger: Xaes::new(&record.ledger_key)?,
+        })
     }
 
     pub(crate) fn newest(&self) -> Result<(u32, &Xaes), AeadError> {
-        self.deks.last().map(|(epoch, dek)| (*epoch, dek)).ok_or(AeadError)
+        self.deks
+            .last()
+            .map(|(epoch, dek)| (*epoch, dek))
+            .ok_or(AeadError)
     }
 
     pub(crate) fn dek(&self, epoch: u32) -> Result<&Xaes, AeadError> {
-        self.deks.iter().find(|(number, _)| *number == epoch).map(|(_, dek)| dek).ok_or(AeadError)
+        self.deks
+            .iter()
+            .find(|(number, _)| *number == epoch)
+            .map(|(_, dek)| dek)
+            .ok_or(AeadError)
     }
 }
 
 /// A key for one purpose, derived from `key` by HMAC-SHA256 as a pseudorandom function (NIST SP 800-108 §4, one block).
 pub fn derive(key: &Key, purpose: &[u8]) -> Key {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.expose()), purpose);
-    Key::fill(|out| out.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from))
+    Key::fill(|out| {
+        out.iter_mut()
+            .zip(tag.as_ref())
+            .for_each(|(to, from)| *to = *from)
+    })
 }
 
 fn encode_key<C, W: Write>(key: &Key, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {

@@ -25,7 +25,8 @@ impl NameKey {
     pub(crate) fn push(&self, folder: &mut Vec<u8>, segment: &str) -> Result<(), AeadError> {
         let mut token = segment.as_bytes().to_vec();
         let nonce = Nonce::assume_unique_for_key(NONCE);
-        self.folder_key(folder)?.seal_in_place_append_tag(nonce, Aad::empty(), &mut token)?;
+        self.folder_key(folder)?
+            .seal_in_place_append_tag(nonce, Aad::empty(), &mut token)?;
         planes::push_token(folder, &token);
         Ok(())
     }
@@ -39,7 +40,9 @@ impl NameKey {
         let key = self.folder_key(folder)?;
         let reveal = |token: &[u8]| {
             let mut data = token.to_vec();
-            let length = key.open_in_place(Nonce::assume_unique_for_key(NONCE), Aad::empty(), &mut data)?.len();
+            let length = key
+                .open_in_place(Nonce::assume_unique_for_key(NONCE), Aad::empty(), &mut data)?
+                .len();
             data.truncate(length);
             String::from_utf8(data).map_err(|_| AeadError)
         };
@@ -71,7 +74,8 @@ mod tests {
         nonce[0] = 3;
         let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM_SIV, &key).unwrap());
         let mut data = 1u64.to_le_bytes().to_vec();
-        key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), &mut data).unwrap();
+        key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), &mut data)
+            .unwrap();
         let hex: String = data.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, "c2ef328e5c71c83b843122130f7364b761e0b97427e3df28");
     }

@@ -51,6 +51,10 @@ pub enum Kind {
     SessionOf = 5,
     /// core: workspace ‖ mount id → the mount.
     Mount = 6,
+    /// core: ledger generation u32 → the seed of the key that signs its checkpoints.
+    LedgerKey = 7,
+    /// core: number u32 → the key that signs JSON web tokens.
+    TokenKey = 8,
     /// static engine: secret id ‖ slot → a payload that is not in the secret's own row.
     Payload = 16,
     /// static engine: principal id ‖ mount id ‖ secret id → the secret's name; one row for each secret of a reader.

@@ -111,9 +111,13 @@ impl View {
         if let Some(kept) = self.barrier.cache.record(key.as_bytes()) {
             return Ok(Some(kept));
         }
-        let Some(stored) = self.get(key).await? else { return Ok(None) };
+        let Some(stored) = self.get(key).await? else {
+            return Ok(None);
+        };
         let stored = Arc::new(stored);
-        self.barrier.cache.keep_record(&before, key.as_bytes(), stored.clone());
+        self.barrier
+            .cache
+            .keep_record(&before, key.as_bytes(), stored.clone());
         Ok(Some(stored))
     }
 
@@ -131,8 +135,14 @@ impl View {
     ) -> Result<Vec<(StorageKey, Stored<T>)>, BarrierError> {
         let range = planes::under(self.ordered(kind, &[prefix]).as_bytes());
         let after = after.map(|key| key.as_bytes().to_vec());
-        let rows = self.barrier.scan(&self.keys, self.workspace, range, after, limit).await?;
-        Ok(rows.into_iter().map(|(key, record, revision)| (key, Stored { record, revision })).collect())
+        let rows = self
+            .barrier
+            .scan(&self.keys, self.workspace, range, after, limit)
+            .await?;
+        Ok(rows
+            .into_iter()
+            .map(|(key, record, revision)| (key, Stored { record, revision }))
+            .collect())
     }
 
     /// The children of `folder` behind `after`, in byte order, at most `limit`.
@@ -146,20 +156,30 @@ impl View {
         limit: usize,
     ) -> Result<Vec<Child>, BarrierError> {
         let children = self.children(folder).await?;
-        let start = after.map_or(0, |after| children.partition_point(|child| child.segment.as_str() <= after));
+        let start = after.map_or(0, |after| {
+            children.partition_point(|child| child.segment.as_str() <= after)
+        });
         Ok(children.iter().skip(start).take(limit).cloned().collect())
     }
 
     /// Requires that `key` has `revision`, or no record when `None`, as `change` is committed.
     pub fn expect(&self, change: &mut Change, key: &StorageKey, revision: Option<Revision>) {
-        change.preconditions.push(Precondition { key: key.as_bytes().to_vec(), revision });
+        change.preconditions.push(Precondition {
+            key: key.as_bytes().to_vec(),
+            revision,
+        });
     }
 
     /// Adds `record` at `key` to `change`, encrypted.
     ///
     /// # Errors
     /// When the provider fails.
-    pub fn put<T: Record>(&self, change: &mut Change, key: &StorageKey, record: &T) -> Result<(), BarrierError> {
+    pub fn put<T: Record>(
+        &self,
+        change: &mut Change,
+        key: &StorageKey,
+        record: &T,
+    ) -> Result<(), BarrierError> {
         let sealed = self.barrier.seal(&self.keys, self.workspace, key, record)?;
         change.puts.push((key.as_bytes().to_vec(), sealed));
         Ok(())
@@ -176,15 +196,24 @@ impl View {
             return Ok(children);
         }
         let tokens = self.tokens(folder).await?;
-        let segments = self.keys.names.reveal(&folder.0, tokens.iter().map(|child| &*child.token))?;
+        let segments = self
+            .keys
+            .names
+            .reveal(&folder.0, tokens.iter().map(|child| &*child.token))?;
         let mut children: Vec<Child> = segments
             .into_iter()
             .zip(tokens)
-            .map(|(segment, child)| Child { segment, is_record: child.is_record, is_folder: child.is_folder })
+            .map(|(segment, child)| Child {
+                segment,
+                is_record: child.is_record,
+                is_folder: child.is_folder,
+            })
             .collect();
         children.sort_unstable_by(|a, b| a.segment.cmp(&b.segment));
         let children: Arc<[Child]> = children.into();
-        self.barrier.cache.keep_folder(&before, &folder.0, children.clone());
+        self.barrier
+            .cache
+            .keep_folder(&before, &folder.0, children.clone());
         Ok(children)
     }
 
@@ -195,19 +224,31 @@ impl View {
         let mut range = planes::under(&folder.0);
         let mut after = None;
         loop {
-            let rows = self.barrier.storage().scan(range.clone(), after.take(), PAGE).await?;
+            let rows = self
+                .barrier
+                .storage()
+                .scan(range.clone(), after.take(), PAGE)
+                .await?;
             for (key, _) in &rows {
-                let Some((token, more)) = key.get(folder.0.len()..).and_then(planes::first_token) else { continue };
+                let Some((token, more)) = key.get(folder.0.len()..).and_then(planes::first_token) else {
+                    continue;
+                };
                 if let Some(last) = children.last_mut().filter(|last| *last.token == *token) {
                     last.is_folder |= more;
                 } else {
-                    children.push(TokenChild { token: token.into(), is_record: !more, is_folder: more });
+                    children.push(TokenChild {
+                        token: token.into(),
+                        is_record: !more,
+                        is_folder: more,
+                    });
                 }
             }
             if children.len() > limits::FOLDER_CHILDREN {
                 return Err(BarrierError::FolderTooLarge);
             }
-            let (Some((key, _)), Some(last)) = (rows.last(), children.last()) else { return Ok(children) };
+            let (Some((key, _)), Some(last)) = (rows.last(), children.last()) else {
+                return Ok(children);
+            };
             if rows.len() < PAGE {
                 return Ok(children);
             }

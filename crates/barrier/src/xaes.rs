@@ -37,7 +37,12 @@ impl Xaes {
     ///
     /// # Errors
     /// [`AeadError`] when `data` is longer than AES-GCM allows.
-    pub fn seal(&self, nonce: &[u8; NONCE_BYTES], aad: &[u8], data: &mut [u8]) -> Result<[u8; TAG_BYTES], AeadError> {
+    pub fn seal(
+        &self,
+        nonce: &[u8; NONCE_BYTES],
+        aad: &[u8],
+        data: &mut [u8],
+    ) -> Result<[u8; TAG_BYTES], AeadError> {
         let (key, nonce) = self.derive(nonce)?;
         let tag = key.seal_in_place_separate_tag(nonce, Aad::from(aad), data)?;
         tag.as_ref().try_into().map_err(|_| AeadError)
@@ -83,8 +88,8 @@ impl Xaes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sha3::digest::{ExtendableOutput, Update, XofReader};
     use sha3::Shake128;
+    use sha3::digest::{ExtendableOutput, Update, XofReader};
 
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -92,7 +97,10 @@ mod tests {
 
     fn sealed(key: [u8; 32], nonce: &[u8; 24], plaintext: &[u8], aad: &[u8]) -> Vec<u8> {
         let mut data = plaintext.to_vec();
-        let tag = Xaes::new(&Key::from_slice(&key).unwrap()).unwrap().seal(nonce, aad, &mut data).unwrap();
+        let tag = Xaes::new(&Key::from_slice(&key).unwrap())
+            .unwrap()
+            .seal(nonce, aad, &mut data)
+            .unwrap();
         data.extend(tag);
         data
     }
@@ -129,12 +137,18 @@ mod tests {
             let ciphertext = sealed(key, &nonce, &plaintext, &aad);
             digest.update(&ciphertext);
             let mut data = ciphertext;
-            let opened = Xaes::new(&Key::from_slice(&key).unwrap()).unwrap().open(&nonce, &aad, &mut data).unwrap();
+            let opened = Xaes::new(&Key::from_slice(&key).unwrap())
+                .unwrap()
+                .open(&nonce, &aad, &mut data)
+                .unwrap();
             assert_eq!(opened, plaintext);
         }
         let mut out = [0; 32];
         digest.finalize_xof().read(&mut out);
-        assert_eq!(hex(&out), "e6b9edf2df6cec60c8cbd864e2211b597fb69a529160cd040d56c0c210081939");
+        assert_eq!(
+            hex(&out),
+            "e6b9edf2df6cec60c8cbd864e2211b597fb69a529160cd040d56c0c210081939"
+        );
     }
 
     #[test]
@@ -144,7 +158,11 @@ mod tests {
         for bit in 0..sealed.len() * 8 {
             let mut damaged = sealed.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(key.open(&nonce, b"place", &mut damaged), Err(AeadError), "bit {bit}");
+            assert_eq!(
+                key.open(&nonce, b"place", &mut damaged),
+                Err(AeadError),
+                "bit {bit}"
+            );
         }
         assert!(key.open(&nonce, b"elsewhere", &mut sealed.clone()).is_err());
         assert!(key.open(&[8; 24], b"place", &mut sealed.clone()).is_err());

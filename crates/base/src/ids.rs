@@ -123,7 +123,10 @@ mod tests {
 
     #[test]
     fn an_id_is_a_version_7_uuid_and_reads_back() {
-        let id = RequestId::generate(&ManualClock::at(Timestamp::from_millis(1_700_000_000_000)), &SystemRng::default());
+        let id = RequestId::generate(
+            &ManualClock::at(Timestamp::from_millis(1_700_000_000_000)),
+            &SystemRng::default(),
+        );
         let text = id.to_string();
         assert_eq!(text.as_bytes()[14], b'7');
         assert_eq!(text.parse::<RequestId>().unwrap(), id);

@@ -9,6 +9,8 @@ mod name;
 mod rng;
 
 pub use clock::{Clock, ManualClock, Monotonic, SystemClock, Timestamp, Ttl};
-pub use ids::{InstanceId, LeaseId, MountId, MountUid, PrincipalId, RequestId, SecretId, WorkspaceId, base62};
+pub use ids::{
+    InstanceId, LeaseId, MountId, MountUid, PrincipalId, RequestId, SecretId, WorkspaceId, base62,
+};
 pub use name::{Name, NameError, Slug, SlugError};
 pub use rng::{Rng, SystemRng};

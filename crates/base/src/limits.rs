@@ -22,6 +22,16 @@ pub const BATCH_ENTRIES: usize = 1000;
 pub const VERSIONS_KEPT: usize = 10;
 /// Children of a folder.
 pub const FOLDER_CHILDREN: usize = 1_000_000;
+/// The time that a request may take.
+pub const REQUEST_SECS: u64 = 60;
+/// Sessions of a principal that are counted; there may be more.
+pub const SESSIONS_COUNTED: usize = 1_000;
+/// Expired leases that are cleaned up in one commit.
+pub const EXPIRY_BATCH: usize = 200;
+/// How often the expiry index is looked at.
+pub const EXPIRY_EVERY: Ttl = Ttl::from_secs(10);
+/// Characters of what a client calls its device, or a person itself.
+pub const LABEL_BYTES: usize = 256;
 /// Nesting of a JSON document from outside.
 pub const JSON_DEPTH: usize = 64;
 /// Mounts of a workspace.
@@ -72,6 +82,8 @@ pub const OUTBOX_POLL: Ttl = Ttl::from_millis(500);
 pub const SESSION_IDLE: Ttl = Ttl::from_hours(12);
 /// A session ends after this long, used or not.
 pub const SESSION_ABSOLUTE: Ttl = Ttl::from_hours(30 * 24);
+/// What the text of a token claims as its life, for readers that verify it offline; the session decides here.
+pub const TOKEN_TEXT: Ttl = Ttl::from_secs(5 * 60);
 /// A session's idle deadline is moved at most this often.
 pub const SESSION_EXTEND_EVERY: Ttl = Ttl::from_hours(1);
 

@@ -115,7 +115,8 @@ impl Slug {
     /// # Errors
     /// [`SlugError`] when it spells none.
     pub fn new(text: &str) -> Result<Self, SlugError> {
-        let group = |g: &str| !g.is_empty() && g.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let group =
+            |g: &str| !g.is_empty() && g.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         let fits = text.len() <= limits::SLUG_BYTES && text.split('-').all(group);
         fits.then(|| Self(text.to_owned())).ok_or(SlugError)
     }
@@ -164,7 +165,13 @@ mod tests {
     #[test]
     fn the_prefix_rule_wants_the_whole_slug_and_a_rest() {
         let auth = Slug::new("auth").unwrap();
-        for (name, under) in [("auth/KEY", true), ("auth/a/b", true), ("auth-svc/KEY", false), ("auth", false), ("authKEY", false)] {
+        for (name, under) in [
+            ("auth/KEY", true),
+            ("auth/a/b", true),
+            ("auth-svc/KEY", false),
+            ("auth", false),
+            ("authKEY", false),
+        ] {
             assert_eq!(Name::from_path(name).unwrap().is_under(&auth), under, "{name}");
         }
     }

@@ -23,7 +23,10 @@ pub trait Rng: Send + Sync + 'static {
 pub struct SystemRng(SystemRandom);
 
 impl Rng for SystemRng {
-    #[expect(clippy::panic, reason = "without randomness every nonce and key would be predictable: stop")]
+    #[expect(
+        clippy::panic,
+        reason = "without randomness every nonce and key would be predictable: stop"
+    )]
     fn fill(&self, out: &mut [u8]) {
         if self.0.fill(out).is_err() {
             panic!("the system gives no random numbers");

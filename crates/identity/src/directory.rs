@@ -60,13 +60,25 @@ impl Principal {
     #[must_use]
     pub fn new(slug: Slug, name: String, roles: Vec<Role>, now: Timestamp, rng: &dyn Rng) -> Self {
         let id = PrincipalId::at(now, rng);
-        Self { id, slug, name, roles, standing: Standing::Active, created: now, updated: now }
+        Self {
+            id,
+            slug,
+            name,
+            roles,
+            standing: Standing::Active,
+            created: now,
+            updated: now,
+        }
     }
 
     /// The principal as the rules see it.
     #[must_use]
     pub fn subject(&self) -> Subject {
-        Subject { id: self.id, slug: self.slug.clone(), roles: self.roles.as_slice().into() }
+        Subject {
+            id: self.id,
+            slug: self.slug.clone(),
+            roles: self.roles.as_slice().into(),
+        }
     }
 }
 

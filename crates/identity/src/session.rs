@@ -52,7 +52,11 @@ impl SessionKey {
         if text.len() > limits::TOKEN_BYTES {
             return None;
         }
-        digest::digest(&digest::SHA256, text).as_ref().try_into().ok().map(Self)
+        digest::digest(&digest::SHA256, text)
+            .as_ref()
+            .try_into()
+            .ok()
+            .map(Self)
     }
 }
 
@@ -82,7 +86,10 @@ impl Sessions {
     /// # Errors
     /// As [`Sessions::find`].
     pub async fn count(&self, principal: PrincipalId, limit: usize) -> Result<usize, BarrierError> {
-        let rows = self.view.scan::<Pointer>(Kind::SessionOf, principal.as_bytes(), None, limit).await?;
+        let rows = self
+            .view
+            .scan::<Pointer>(Kind::SessionOf, principal.as_bytes(), None, limit)
+            .await?;
         Ok(rows.len())
     }
 
@@ -93,8 +100,10 @@ impl Sessions {
     pub fn add(&self, change: &mut Change, key: SessionKey, session: &Session) -> Result<(), BarrierError> {
         self.view.expect(change, &self.key(key), None);
         self.view.put(change, &self.key(key), session)?;
-        self.view.put(change, &self.expiry_key(session), &Pointer(key.0))?;
-        self.view.put(change, &self.by_principal_key(session), &Pointer(key.0))
+        self.view
+            .put(change, &self.expiry_key(session), &Pointer(key.0))?;
+        self.view
+            .put(change, &self.by_principal_key(session), &Pointer(key.0))
     }
 
     /// Gives `stored` the term `term` in `change`.
@@ -108,7 +117,10 @@ impl Sessions {
         stored: &Stored<Session>,
         term: Term,
     ) -> Result<(), BarrierError> {
-        let renewed = Session { term, ..stored.record.clone() };
+        let renewed = Session {
+            term,
+            ..stored.record.clone()
+        };
         self.view.expect(change, &self.key(key), Some(stored.revision));
         self.view.put(change, &self.key(key), &renewed)?;
         self.view.delete(change, &self.expiry_key(&stored.record));
@@ -151,10 +163,14 @@ impl Sessions {
 
     fn expiry_key(&self, session: &Session) -> StorageKey {
         let ends = session.term.ends().as_millis().to_be_bytes();
-        self.view.ordered(Kind::Expiry, &[&ends, session.lease.as_bytes()])
+        self.view
+            .ordered(Kind::Expiry, &[&ends, session.lease.as_bytes()])
     }
 
     fn by_principal_key(&self, session: &Session) -> StorageKey {
-        self.view.ordered(Kind::SessionOf, &[session.principal.as_bytes(), session.lease.as_bytes()])
+        self.view.ordered(
+            Kind::SessionOf,
+            &[session.principal.as_bytes(), session.lease.as_bytes()],
+        )
     }
 }

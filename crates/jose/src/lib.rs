@@ -27,7 +27,9 @@ impl TokenSigner {
     /// # Errors
     /// When the provider fails.
     pub fn generate() -> Result<Self, JoseError> {
-        KeyPair::generate(KeySize::Rsa2048).map(Self).map_err(|_| JoseError)
+        KeyPair::generate(KeySize::Rsa2048)
+            .map(Self)
+            .map_err(|_| JoseError)
     }
 
     /// Reads a key back from its PKCS#8 form.
@@ -54,9 +56,14 @@ impl TokenSigner {
     pub fn public_pem(&self) -> Result<String, JoseError> {
         let der: PublicKeyX509Der<'_> = self.0.public_key().as_der().map_err(|_| JoseError)?;
         let body = STANDARD.encode(der.as_ref());
-        let lines: Vec<&str> =
-            (0..body.len()).step_by(64).filter_map(|at| body.get(at..body.len().min(at + 64))).collect();
-        Ok(format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n")))
+        let lines: Vec<&str> = (0..body.len())
+            .step_by(64)
+            .filter_map(|at| body.get(at..body.len().min(at + 64)))
+            .collect();
+        Ok(format!(
+            "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+            lines.join("\n")
+        ))
     }
 
     /// A JWT (RFC 7519) of `claims`.
@@ -74,7 +81,12 @@ impl TokenSigner {
         URL_SAFE_NO_PAD.encode_string(&payload, &mut token);
         let mut signature = vec![0; signature_bytes];
         self.0
-            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), token.as_bytes(), &mut signature)
+            .sign(
+                &RSA_PKCS1_SHA256,
+                &SystemRandom::new(),
+                token.as_bytes(),
+                &mut signature,
+            )
             .map_err(|_| JoseError)?;
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(&signature, &mut token);

@@ -24,7 +24,12 @@ impl Term {
     /// A term from `now` that lasts `idle` without use and `absolute` with it.
     #[must_use]
     pub fn starting(now: Timestamp, idle: Ttl, absolute: Ttl) -> Self {
-        Self { created: now, idle_until: now, deadline: now.after(absolute) }.renewed(now, idle)
+        Self {
+            created: now,
+            idle_until: now,
+            deadline: now.after(absolute),
+        }
+        .renewed(now, idle)
     }
 
     /// Whether the lease is live at `now`.
@@ -48,7 +53,10 @@ impl Term {
     }
 
     fn renewed(self, now: Timestamp, idle: Ttl) -> Self {
-        Self { idle_until: now.after(idle).min(self.deadline), ..self }
+        Self {
+            idle_until: now.after(idle).min(self.deadline),
+            ..self
+        }
     }
 }
 

@@ -152,7 +152,9 @@ pub fn decide(
         Resource::Registration { open: false } => return denied(Reason::RegistrationClosed),
         _ => {}
     }
-    let Some(subject) = subject else { return denied(Reason::NotLoggedIn) };
+    let Some(subject) = subject else {
+        return denied(Reason::NotLoggedIn);
+    };
     match resource {
         Resource::Public | Resource::Registration { .. } | Resource::Account | Resource::OwnMount => {
             allowed(Reason::Own)
@@ -189,11 +191,21 @@ mod tests {
     use strongroom_base::{PrincipalId, Slug};
 
     fn subject(number: u8, slug: &str, roles: &[Role]) -> Subject {
-        Subject { id: PrincipalId::from_bytes([number; 16]), slug: Slug::new(slug).unwrap(), roles: roles.into() }
+        Subject {
+            id: PrincipalId::from_bytes([number; 16]),
+            slug: Slug::new(slug).unwrap(),
+            roles: roles.into(),
+        }
     }
 
     #[track_caller]
-    fn check(subject: Option<&Subject>, capability: Capability, resource: Resource<'_>, why: &str, yes: bool) {
+    fn check(
+        subject: Option<&Subject>,
+        capability: Capability,
+        resource: Resource<'_>,
+        why: &str,
+        yes: bool,
+    ) {
         let (reason, said_yes) = match decide(subject, capability, resource) {
             Ok(allowed) => (allowed.reason(), true),
             Err(denied) => (denied.reason(), false),
@@ -204,8 +216,20 @@ mod tests {
     #[test]
     fn anonymous_callers_reach_only_what_is_public() {
         check(None, Connect, Resource::Public, "open to anyone", true);
-        check(None, Connect, Resource::Registration { open: true }, "registration is open", true);
-        check(None, Connect, Resource::Registration { open: false }, "registration is closed", false);
+        check(
+            None,
+            Connect,
+            Resource::Registration { open: true },
+            "registration is open",
+            true,
+        );
+        check(
+            None,
+            Connect,
+            Resource::Registration { open: false },
+            "registration is closed",
+            false,
+        );
         let name = Name::from_path("a/b").unwrap();
         for resource in [
             Resource::Account,
@@ -246,13 +270,52 @@ mod tests {
     #[test]
     fn admins_pass_lists_and_prefixes_and_users_do_not() {
         let (admin, auth) = (subject(1, "admin", &[Role::Admin]), subject(2, "auth", &[]));
-        let (own, foreign) = (Name::from_path("auth/K").unwrap(), Name::from_path("auth-svc/K").unwrap());
-        check(Some(&admin), Write, Resource::FreeName(&foreign), "admin role", true);
-        check(Some(&admin), Read, Resource::Secret(&Lists::only(auth.id)), "admin role", true);
+        let (own, foreign) = (
+            Name::from_path("auth/K").unwrap(),
+            Name::from_path("auth-svc/K").unwrap(),
+        );
+        check(
+            Some(&admin),
+            Write,
+            Resource::FreeName(&foreign),
+            "admin role",
+            true,
+        );
+        check(
+            Some(&admin),
+            Read,
+            Resource::Secret(&Lists::only(auth.id)),
+            "admin role",
+            true,
+        );
         check(Some(&admin), List, Resource::OtherMount, "admin role", true);
-        check(Some(&auth), Write, Resource::FreeName(&own), "under the caller's slug", true);
-        check(Some(&auth), Write, Resource::FreeName(&foreign), "not under the caller's slug", false);
-        check(Some(&auth), List, Resource::OtherMount, "another mount, and no admin role", false);
-        check(Some(&auth), Read, Resource::Secret(&Lists::only(admin.id)), "not in readers", false);
+        check(
+            Some(&auth),
+            Write,
+            Resource::FreeName(&own),
+            "under the caller's slug",
+            true,
+        );
+        check(
+            Some(&auth),
+            Write,
+            Resource::FreeName(&foreign),
+            "not under the caller's slug",
+            false,
+        );
+        check(
+            Some(&auth),
+            List,
+            Resource::OtherMount,
+            "another mount, and no admin role",
+            false,
+        );
+        check(
+            Some(&auth),
+            Read,
+            Resource::Secret(&Lists::only(admin.id)),
+            "not in readers",
+            false,
+        );
     }
 }

@@ -72,7 +72,10 @@ pub enum NotProved {
 impl Error {
     /// `field` is wrong because `why`.
     pub fn invalid(field: impl Into<String>, why: impl ToString) -> Self {
-        Self::Invalid { field: field.into(), why: why.to_string() }
+        Self::Invalid {
+            field: field.into(),
+            why: why.to_string(),
+        }
     }
 
     /// A fault of ours.

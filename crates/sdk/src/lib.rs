@@ -12,5 +12,5 @@ pub use error::{Error, NotProved};
 pub use guarded::{Guarded, Opened, Protected};
 pub use mount::Mount;
 pub use op::{Op, Target};
-pub use permit::{Permit, Surroundings};
+pub use permit::{Caller, Permit, Surroundings};
 pub use record::RequestRecord;

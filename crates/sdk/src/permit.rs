@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use strongroom_barrier::{BarrierError, Kind, Record, StorageKey, Stored};
 use strongroom_base::{Clock, Monotonic, Name, Rng, Timestamp};
-use strongroom_identity::Directory;
+use strongroom_identity::{Directory, Session};
 use strongroom_ledger::{Ledger, Outcome};
 use strongroom_policy::{Allowed, Capability, Denied, Resource, Subject, decide};
 use strongroom_storage::{Change, CommitError, Storage};
@@ -25,9 +25,18 @@ pub struct Surroundings {
     pub rng: Arc<dyn Rng>,
 }
 
+/// A caller that has proved itself.
+#[derive(Clone)]
+pub struct Caller {
+    /// Who it is.
+    pub subject: Subject,
+    /// The session that its token opened.
+    pub session: Arc<Stored<Session>>,
+}
+
 /// A request that was allowed, and what it may act with.
 pub struct Permit {
-    caller: Option<Subject>,
+    caller: Option<Caller>,
     source: Arc<str>,
     mounts: Vec<Mount>,
     record: RequestRecord,
@@ -40,7 +49,7 @@ impl Permit {
     #[must_use]
     pub fn new(
         allowed: Allowed,
-        caller: Option<Subject>,
+        caller: Option<Caller>,
         source: Arc<str>,
         mounts: Vec<Mount>,
         record: RequestRecord,
@@ -48,13 +57,26 @@ impl Permit {
         deadline: Monotonic,
     ) -> Self {
         record.add(|record| record.because(allowed.reason().to_string()));
-        Self { caller, source, mounts, record, surroundings, deadline }
+        Self {
+            caller,
+            source,
+            mounts,
+            record,
+            surroundings,
+            deadline,
+        }
     }
 
     /// Who asks; `None` before login.
     #[must_use]
     pub fn caller(&self) -> Option<&Subject> {
-        self.caller.as_ref()
+        self.caller.as_ref().map(|caller| &caller.subject)
+    }
+
+    /// The session of the caller.
+    #[must_use]
+    pub fn session(&self) -> Option<&Session> {
+        self.caller.as_ref().map(|caller| &caller.session.record)
     }
 
     /// The address that the request came from.
@@ -87,6 +109,12 @@ impl Permit {
         &self.surroundings.directory
     }
 
+    /// The request's record, for what only the engine learns: who logged in, which account it was about.
+    #[must_use]
+    pub fn record(&self) -> &RequestRecord {
+        &self.record
+    }
+
     /// For loops over many rows: whether there is time for more.
     ///
     /// # Errors
@@ -104,7 +132,8 @@ impl Permit {
     /// # Errors
     /// When storage cannot answer or the row is damaged.
     pub async fn load<T: Protected>(&self, mount: &Mount, name: Name) -> Result<Option<Guarded<T>>, Error> {
-        self.record.add(|record| record.touch(&format!("{}/{name}", mount.path())));
+        self.record
+            .add(|record| record.touch(&format!("{}/{name}", mount.path())));
         let key = mount.view.named(&name)?;
         let stored = mount.view.get(&key).await?;
         Ok(stored.map(|stored| Guarded { name, key, stored }))
@@ -177,7 +206,10 @@ impl Permit {
                 let mut segments: Vec<String> = segments.clone();
                 segments.push(child.segment.clone());
                 if child.is_folder {
-                    folders.push((mount.view.folder(folder.clone(), &child.segment)?, segments.clone()));
+                    folders.push((
+                        mount.view.folder(folder.clone(), &child.segment)?,
+                        segments.clone(),
+                    ));
                 }
                 if child.is_record {
                     names.push(Name::from_stored(segments));
@@ -211,7 +243,7 @@ impl Permit {
     }
 
     fn decide(&self, capability: Capability, resource: Resource<'_>) -> Result<(), Denied> {
-        let decision = decide(self.caller.as_ref(), capability, resource);
+        let decision = decide(self.caller(), capability, resource);
         let reason = match &decision {
             Ok(allowed) => allowed.reason(),
             Err(denied) => denied.reason(),
@@ -226,7 +258,9 @@ impl From<BarrierError> for Error {
         match error {
             BarrierError::Unavailable(cause) => Self::Unavailable(cause.into()),
             BarrierError::FolderTooLarge => Self::invalid("folder", error),
-            BarrierError::Damaged(_) | BarrierError::Missing(_) | BarrierError::WrongRootKey => Self::internal(error),
+            BarrierError::Damaged(_) | BarrierError::Missing(_) | BarrierError::WrongRootKey => {
+                Self::internal(error)
+            }
         }
     }
 }

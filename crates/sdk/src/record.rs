@@ -22,7 +22,10 @@ impl RequestRecord {
     /// A record that has been opened.
     #[must_use]
     pub fn new(record: Record) -> Self {
-        Self(Arc::new(Mutex::new(State { record: Some(record), noted: false })))
+        Self(Arc::new(Mutex::new(State {
+            record: Some(record),
+            noted: false,
+        })))
     }
 
     /// Adds to the record.
@@ -33,8 +36,13 @@ impl RequestRecord {
     /// The record's bytes for the change that is about to be committed.
     pub(crate) fn note(&self, ledger: &Ledger, outcome: Outcome) -> Result<Vec<u8>, Error> {
         let mut state = self.state();
-        let record = state.record.as_ref().ok_or_else(|| Error::internal("the request's record is closed"))?;
-        let note = ledger.note(record, outcome).map_err(|error| Error::AuditUnavailable(error.into()))?;
+        let record = state
+            .record
+            .as_ref()
+            .ok_or_else(|| Error::internal("the request's record is closed"))?;
+        let note = ledger
+            .note(record, outcome)
+            .map_err(|error| Error::AuditUnavailable(error.into()))?;
         state.noted = true;
         Ok(note)
     }
@@ -54,7 +62,10 @@ impl RequestRecord {
             if state.noted { None } else { state.record.take() }
         };
         match record {
-            Some(record) => ledger.close(record, outcome).await.map_err(|error| Error::AuditUnavailable(error.into())),
+            Some(record) => ledger
+                .close(record, outcome)
+                .await
+                .map_err(|error| Error::AuditUnavailable(error.into())),
             None => Ok(()),
         }
     }

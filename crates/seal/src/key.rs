@@ -41,7 +41,10 @@ impl SealKey {
             64 => from_hex(text),
             _ => None,
         };
-        bytes.and_then(|bytes| Key::from_slice(&bytes)).map(Self).ok_or(SealKeyError)
+        bytes
+            .and_then(|bytes| Key::from_slice(&bytes))
+            .map(Self)
+            .ok_or(SealKeyError)
     }
 
     /// Whether anyone could guess the key: the public default, or a pattern of few different bytes.
@@ -63,7 +66,11 @@ impl SealKey {
 }
 
 fn from_hex(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
     let mut bytes = Zeroizing::new(Vec::with_capacity(text.len() / 2));
     for pair in text.chunks_exact(2) {
         let [high, low] = pair else { return None };
@@ -91,7 +98,15 @@ mod tests {
 
     #[test]
     fn other_lengths_and_forms_are_refused() {
-        for text in ["", "short", &"a".repeat(31), &"a".repeat(33), &"!".repeat(44), &"g".repeat(64), &"é".repeat(32)] {
+        for text in [
+            "",
+            "short",
+            &"a".repeat(31),
+            &"a".repeat(33),
+            &"!".repeat(44),
+            &"g".repeat(64),
+            &"é".repeat(32),
+        ] {
             assert!(key(text).is_err(), "{text}");
         }
     }

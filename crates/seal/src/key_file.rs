@@ -34,7 +34,11 @@ pub enum KeyFileError {
 /// When the file exists or cannot be written.
 pub fn create(path: &Path, key: &SealKey) -> Result<(), KeyFileError> {
     let line = Zeroizing::new(format!("{PREFIX}{}\n", *key.to_base64()));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(line.as_bytes())?;
     file.sync_all()?;
     if let Some(folder) = path.parent() {
@@ -53,7 +57,9 @@ pub fn read(path: &Path) -> Result<SealKey, KeyFileError> {
         return Err(KeyFileError::Exposed);
     }
     let mut line = Zeroizing::new(String::with_capacity(1024));
-    file.take(MAX_BYTES).read_to_string(&mut line).map_err(|_| KeyFileError::Form)?;
+    file.take(MAX_BYTES)
+        .read_to_string(&mut line)
+        .map_err(|_| KeyFileError::Form)?;
     let key = line.trim_end().strip_prefix(PREFIX).ok_or(KeyFileError::Form)?;
     SealKey::from_text(&SecretText::new(key.to_owned())).map_err(|_| KeyFileError::Form)
 }
@@ -69,13 +75,21 @@ mod tests {
         let path = folder.path().join("seal.key");
         let key = SealKey::generate(&SystemRng::default());
         create(&path, &key).unwrap();
-        assert!(matches!(create(&path, &key), Err(KeyFileError::Io(_))), "an existing key is never overwritten");
+        assert!(
+            matches!(create(&path, &key), Err(KeyFileError::Io(_))),
+            "an existing key is never overwritten"
+        );
         assert!(read(&path).unwrap().key().expose() == key.key().expose());
 
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
         assert!(matches!(read(&path), Err(KeyFileError::Exposed)));
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
-        for other in ["", "hello", "strongroom-seal-key:v2:AAAA", "strongroom-seal-key:v1:AAAA"] {
+        for other in [
+            "",
+            "hello",
+            "strongroom-seal-key:v2:AAAA",
+            "strongroom-seal-key:v1:AAAA",
+        ] {
             std::fs::write(&path, other).unwrap();
             assert!(matches!(read(&path), Err(KeyFileError::Form)), "{other}");
         }

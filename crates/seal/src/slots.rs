@@ -97,7 +97,10 @@ impl Slots {
         rng: &dyn Rng,
     ) -> Result<Self, SealError> {
         let slot = Slot::wrap(1, kind, instance, root, key, rng)?;
-        Ok(Self { format: FORMAT, slots: vec![slot] })
+        Ok(Self {
+            format: FORMAT,
+            slots: vec![slot],
+        })
     }
 
     /// The root key, by the first of `keys` that opens a slot of its kind.
@@ -109,14 +112,22 @@ impl Slots {
         for (kind, key) in keys {
             for slot in self.slots.iter().filter(|slot| slot.kind == *kind) {
                 if let Ok(root) = slot.unwrap(instance, key) {
-                    return Ok(Opened { root, is_weak: key.is_weak() });
+                    return Ok(Opened {
+                        root,
+                        is_weak: key.is_weak(),
+                    });
                 }
                 tried = Some(kind.describe());
             }
         }
         Err(match tried {
             Some(kind) => SealError::WrongKey(kind),
-            None => SealError::NoKey(self.kinds().map(SlotKind::describe).collect::<Vec<_>>().join(", ")),
+            None => SealError::NoKey(
+                self.kinds()
+                    .map(SlotKind::describe)
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            ),
         })
     }
 
@@ -157,7 +168,11 @@ impl Slot {
         rng.fill(&mut nonce);
         let mut data = Zeroizing::new(root.expose().to_vec());
         let tag = Xaes::new(&derive(key.key(), &context))?.seal(&nonce, &context, &mut data)?;
-        Ok(Self { id, kind, wrapped: [&nonce[..], &data, &tag].concat() })
+        Ok(Self {
+            id,
+            kind,
+            wrapped: [&nonce[..], &data, &tag].concat(),
+        })
     }
 
     fn unwrap(&self, instance: InstanceId, key: &SealKey) -> Result<RootKey, AeadError> {
@@ -170,7 +185,13 @@ impl Slot {
 }
 
 fn context(id: u32, kind: SlotKind, instance: InstanceId) -> Vec<u8> {
-    [b"strongroom/slot/v1", &id.to_be_bytes()[..], &[kind as u8], instance.as_bytes()].concat()
+    [
+        b"strongroom/slot/v1",
+        &id.to_be_bytes()[..],
+        &[kind as u8],
+        instance.as_bytes(),
+    ]
+    .concat()
 }
 
 #[cfg(test)]
@@ -184,7 +205,11 @@ mod tests {
     fn table() -> (Slots, SealKey, RootKey) {
         let rng = SystemRng::default();
         let (root, key) = (RootKey::generate(&rng), SealKey::generate(&rng));
-        (Slots::create(HERE, &root, SlotKind::KeyFile, &key, &rng).unwrap(), key, root)
+        (
+            Slots::create(HERE, &root, SlotKind::KeyFile, &key, &rng).unwrap(),
+            key,
+            root,
+        )
     }
 
     #[test]

@@ -100,7 +100,9 @@ impl<'de> Deserialize<'de> for SecretText {
             }
         }
         // The deserializer's own error would quote a value of the wrong type, which may be a secret, too.
-        deserializer.deserialize_str(Text).map_err(|_| D::Error::custom("expected a string"))
+        deserializer
+            .deserialize_str(Text)
+            .map_err(|_| D::Error::custom("expected a string"))
     }
 }
 
@@ -115,12 +117,17 @@ mod tests {
     #[test]
     fn debug_shows_the_type_only() {
         assert_eq!(format!("{:?}", SecretText::new("hunter2".into())), "SecretText");
-        assert_eq!(format!("{:?}", SecretBytes::new(b"hunter2".to_vec())), "SecretBytes");
+        assert_eq!(
+            format!("{:?}", SecretBytes::new(b"hunter2".to_vec())),
+            "SecretBytes"
+        );
     }
 
     #[test]
     fn a_value_of_the_wrong_type_is_not_quoted() {
-        let error = serde_json::from_str::<SecretText>("918273645").unwrap_err().to_string();
+        let error = serde_json::from_str::<SecretText>("918273645")
+            .unwrap_err()
+            .to_string();
         assert!(!error.contains("918273645"), "{error}");
     }
 }

@@ -173,3 +173,18 @@ pub fn outbox_key(revision: Revision) -> Vec<u8> {
     key.extend(revision.0.to_be_bytes());
     key
 }
+
+/// The newest revision that the change feed of `storage` reaches.
+///
+/// # Errors
+/// Storage cannot answer.
+pub async fn head(storage: &dyn Storage) -> Result<Revision, Unavailable> {
+    let mut head = Revision::default();
+    loop {
+        match storage.changes(head, usize::MAX).await? {
+            Changes::Page { upto, .. } if upto > head => head = upto,
+            Changes::Page { .. } => return Ok(head),
+            Changes::Compacted { head } => return Ok(head),
+        }
+    }
+}

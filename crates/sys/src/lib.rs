@@ -10,7 +10,13 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit};
 /// # Errors
 /// What the kernel refused.
 pub fn harden() -> std::io::Result<()> {
-    rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    rustix::process::setrlimit(
+        Resource::Core,
+        Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        },
+    )?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     Ok(())

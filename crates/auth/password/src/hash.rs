@@ -29,7 +29,13 @@ pub(crate) struct Hash {
 impl Hash {
     /// A hash that no password has.
     pub(crate) fn of_nobody() -> Self {
-        Self { memory_kib: MEMORY_KIB, passes: PASSES, lanes: LANES, salt: [0; 16], output: [0; 32] }
+        Self {
+            memory_kib: MEMORY_KIB,
+            passes: PASSES,
+            lanes: LANES,
+            salt: [0; 16],
+            output: [0; 32],
+        }
     }
 
     fn compute(&self, password: &SecretText) -> Option<[u8; 32]> {
@@ -51,12 +57,18 @@ pub(crate) struct Hasher {
 impl Hasher {
     pub(crate) fn new() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { cores: Semaphore::new(cores), queue: Semaphore::new(cores + limits::PASSWORD_QUEUE) }
+        Self {
+            cores: Semaphore::new(cores),
+            queue: Semaphore::new(cores + limits::PASSWORD_QUEUE),
+        }
     }
 
     /// The hash of `password`. Fails with the time to come back when the queue is full.
     pub(crate) async fn hash(&self, password: SecretText, salt: [u8; 16]) -> Result<Hash, Ttl> {
-        let hash = Hash { salt, ..Hash::of_nobody() };
+        let hash = Hash {
+            salt,
+            ..Hash::of_nobody()
+        };
         let computed = self.run(hash.clone(), password).await?;
         computed.map(|output| Hash { output, ..hash }).ok_or(BUSY)
     }
@@ -71,7 +83,9 @@ impl Hasher {
     async fn run(&self, hash: Hash, password: SecretText) -> Result<Option<[u8; 32]>, Ttl> {
         let _place = self.queue.try_acquire().map_err(|_| BUSY)?;
         let _core = self.cores.acquire().await.map_err(|_| BUSY)?;
-        tokio::task::spawn_blocking(move || hash.compute(&password)).await.map_err(|_| BUSY)
+        tokio::task::spawn_blocking(move || hash.compute(&password))
+            .await
+            .map_err(|_| BUSY)
     }
 }
 

@@ -79,7 +79,12 @@ impl Passwords {
     /// The passwords in `view`, which is of the system workspace.
     #[must_use]
     pub fn new(view: View, directory: Directory) -> Self {
-        Self { view, directory, hasher: Hasher::new(), throttle: Mutex::default() }
+        Self {
+            view,
+            directory,
+            hasher: Hasher::new(),
+            throttle: Mutex::default(),
+        }
     }
 
     /// Proves that a caller at `source` who gives `slug` and `password` is the principal that it gives.
@@ -93,20 +98,38 @@ impl Passwords {
         source: &str,
         now: Timestamp,
     ) -> Result<Arc<Stored<Principal>>, LoginError> {
-        self.throttle().admit(slug, source, now).map_err(|retry_after| LoginError::Busy { retry_after })?;
-        let principal = self.directory.by_slug(slug).await?.filter(|found| found.record.standing == Standing::Active);
+        self.throttle()
+            .admit(slug, source, now)
+            .map_err(|retry_after| LoginError::Busy { retry_after })?;
+        let principal = self
+            .directory
+            .by_slug(slug)
+            .await?
+            .filter(|found| found.record.standing == Standing::Active);
         let stored = match &principal {
-            Some(principal) => self.view.get::<PasswordRecord>(&self.key(principal.record.id)).await?,
+            Some(principal) => {
+                self.view
+                    .get::<PasswordRecord>(&self.key(principal.record.id))
+                    .await?
+            }
             None => None,
         };
         if let Some(until) = stored.as_ref().and_then(|stored| stored.record.locked_until)
             && now < until
         {
-            return Err(LoginError::Busy { retry_after: until.since(now) });
+            return Err(LoginError::Busy {
+                retry_after: until.since(now),
+            });
         }
         // Without a hash to compare with, one is computed all the same, so that time does not tell which it was.
-        let hash = stored.as_ref().map_or_else(Hash::of_nobody, |stored| stored.record.hash.clone());
-        let is_right = self.hasher.verify(password, hash).await.map_err(|retry_after| LoginError::Busy { retry_after })?;
+        let hash = stored
+            .as_ref()
+            .map_or_else(Hash::of_nobody, |stored| stored.record.hash.clone());
+        let is_right = self
+            .hasher
+            .verify(password, hash)
+            .await
+            .map_err(|retry_after| LoginError::Busy { retry_after })?;
         match (principal, stored) {
             (Some(principal), Some(_)) if is_right => {
                 self.throttle().succeeded(slug);
@@ -115,10 +138,14 @@ impl Passwords {
             (principal, stored) => {
                 let lock_until = self.throttle().failed(slug, source, now);
                 let lock = match (lock_until, principal, stored) {
-                    (Some(until), Some(principal), Some(stored)) => Some(self.lock(principal.record.id, stored, until)?),
+                    (Some(until), Some(principal), Some(stored)) => {
+                        Some(self.lock(principal.record.id, stored, until)?)
+                    }
                     _ => None,
                 };
-                Err(LoginError::Wrong { lock: lock.map(Box::new) })
+                Err(LoginError::Wrong {
+                    lock: lock.map(Box::new),
+                })
             }
         }
     }
@@ -139,10 +166,21 @@ impl Passwords {
         }
         let mut salt = [0; 16];
         rng.fill(&mut salt);
-        let hash = self.hasher.hash(password, salt).await.map_err(|retry_after| SetError::Busy { retry_after })?;
+        let hash = self
+            .hasher
+            .hash(password, salt)
+            .await
+            .map_err(|retry_after| SetError::Busy { retry_after })?;
         let key = self.key(principal);
         self.view.expect(change, &key, None);
-        Ok(self.view.put(change, &key, &PasswordRecord { hash, locked_until: None })?)
+        Ok(self.view.put(
+            change,
+            &key,
+            &PasswordRecord {
+                hash,
+                locked_until: None,
+            },
+        )?)
     }
 
     fn lock(
@@ -154,7 +192,14 @@ impl Passwords {
         let mut change = Change::default();
         let key = self.key(principal);
         self.view.expect(&mut change, &key, Some(stored.revision));
-        self.view.put(&mut change, &key, &PasswordRecord { locked_until: Some(until), ..stored.record })?;
+        self.view.put(
+            &mut change,
+            &key,
+            &PasswordRecord {
+                locked_until: Some(until),
+                ..stored.record
+            },
+        )?;
         Ok(change)
     }
 

@@ -23,7 +23,10 @@ struct Window {
 
 impl Default for Throttle {
     fn default() -> Self {
-        Self { slugs: Cache::new(limits::LOGIN_COUNTERS), sources: Cache::new(limits::LOGIN_COUNTERS) }
+        Self {
+            slugs: Cache::new(limits::LOGIN_COUNTERS),
+            sources: Cache::new(limits::LOGIN_COUNTERS),
+        }
     }
 }
 
@@ -33,8 +36,11 @@ impl Throttle {
         let locked_until = self.slugs.get(slug).map_or(now, |failures| failures.locked_until);
         let window = self.sources.get(source).copied().unwrap_or_default();
         let window_end = window.start.after(limits::LOGIN_SOURCE_WINDOW);
-        let source_until =
-            if window.failures >= limits::LOGIN_FAILURES_PER_SOURCE { window_end } else { now };
+        let source_until = if window.failures >= limits::LOGIN_FAILURES_PER_SOURCE {
+            window_end
+        } else {
+            now
+        };
         match locked_until.max(source_until).since(now) {
             wait if wait == Ttl::default() => Ok(()),
             wait => Err(wait),
@@ -46,16 +52,29 @@ impl Throttle {
     pub(crate) fn failed(&mut self, slug: &Slug, source: &str, now: Timestamp) -> Option<Timestamp> {
         let mut window = self.sources.get(source).copied().unwrap_or_default();
         if now.since(window.start) >= limits::LOGIN_SOURCE_WINDOW {
-            window = Window { start: now, failures: 0 };
+            window = Window {
+                start: now,
+                failures: 0,
+            };
         }
         window.failures = window.failures.saturating_add(1);
         self.sources.insert(source.to_owned(), window);
 
-        let in_a_row = self.slugs.get(slug).map_or(0, |failures| failures.in_a_row).saturating_add(1);
+        let in_a_row = self
+            .slugs
+            .get(slug)
+            .map_or(0, |failures| failures.in_a_row)
+            .saturating_add(1);
         let lock = (in_a_row >= limits::LOGIN_FAILURES_PER_PRINCIPAL).then(|| now.after(limits::LOGIN_LOCK));
         let failures = match lock {
-            Some(locked_until) => Failures { in_a_row: 0, locked_until },
-            None => Failures { in_a_row, locked_until: Timestamp::default() },
+            Some(locked_until) => Failures {
+                in_a_row: 0,
+                locked_until,
+            },
+            None => Failures {
+                in_a_row,
+                locked_until: Timestamp::default(),
+            },
         };
         self.slugs.insert(slug.clone(), failures);
         lock
@@ -108,8 +127,14 @@ mod tests {
             assert_eq!(throttle.admit(&slug("x"), "source", NOON), Ok(()));
             throttle.failed(&slug(&format!("user{failure}")), "source", NOON);
         }
-        assert_eq!(throttle.admit(&slug("x"), "source", NOON), Err(limits::LOGIN_SOURCE_WINDOW));
+        assert_eq!(
+            throttle.admit(&slug("x"), "source", NOON),
+            Err(limits::LOGIN_SOURCE_WINDOW)
+        );
         assert_eq!(throttle.admit(&slug("x"), "another", NOON), Ok(()));
-        assert_eq!(throttle.admit(&slug("x"), "source", NOON.after(limits::LOGIN_SOURCE_WINDOW)), Ok(()));
+        assert_eq!(
+            throttle.admit(&slug("x"), "source", NOON.after(limits::LOGIN_SOURCE_WINDOW)),
+            Ok(())
+        );
     }
 }

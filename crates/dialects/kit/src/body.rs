@@ -32,14 +32,30 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = Infallible;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
-        let late = |_| Err(Error::invalid("body", format!("did not arrive within {} s", BODY_READ.as_secs_ceil())));
-        Ok(Self(tokio::time::timeout(BODY_READ.into(), read(request)).await.unwrap_or_else(late)))
+        let late = |_| {
+            Err(Error::invalid(
+                "body",
+                format!("did not arrive within {} s", BODY_READ.as_secs_ceil()),
+            ))
+        };
+        Ok(Self(
+            tokio::time::timeout(BODY_READ.into(), read(request))
+                .await
+                .unwrap_or_else(late),
+        ))
     }
 }
 
 async fn read(request: Request) -> Result<SecretBuffer, Error> {
-    if request.headers().get(CONTENT_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Err(Error::invalid("Content-Encoding", "is not supported: send the body uncompressed"));
+    if request
+        .headers()
+        .get(CONTENT_ENCODING)
+        .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    {
+        return Err(Error::invalid(
+            "Content-Encoding",
+            "is not supported: send the body uncompressed",
+        ));
     }
     let mut body = request.into_body();
     // The declared length, if there is one: it spares reading what will be refused, and growing what will be read.
@@ -50,7 +66,12 @@ async fn read(request: Request) -> Result<SecretBuffer, Error> {
     let mut bytes = SecretBuffer::with_capacity(declared);
     while let Some(frame) = body.frame().await {
         // Trailers are frames, too, and say nothing here.
-        let Ok(data) = frame.map_err(|_| Error::invalid("body", "ended early"))?.into_data() else { continue };
+        let Ok(data) = frame
+            .map_err(|_| Error::invalid("body", "ended early"))?
+            .into_data()
+        else {
+            continue;
+        };
         if bytes.expose().len() + data.len() > limits::BODY_BYTES {
             return Err(too_large());
         }
@@ -60,5 +81,8 @@ async fn read(request: Request) -> Result<SecretBuffer, Error> {
 }
 
 fn too_large() -> Error {
-    Error::TooLarge { what: "the request's body".into(), limit_bytes: limits::BODY_BYTES }
+    Error::TooLarge {
+        what: "the request's body".into(),
+        limit_bytes: limits::BODY_BYTES,
+    }
 }

@@ -1,6 +1,7 @@
 //! What a handler learns of a request before its body.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
@@ -15,7 +16,7 @@ pub struct Head {
     /// The request's id, which [`observe`](crate::observe) gave it.
     pub id: RequestId,
     /// The peer's IP address as text; `unknown` where the listener says nothing of its peers.
-    pub source: String,
+    pub source: Arc<str>,
     /// The headers.
     pub headers: HeaderMap,
     /// A token that the URL carries. It is there to be refused, recorded and revoked, never to be accepted.
@@ -27,11 +28,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Head {
     type Rejection = StatusCode;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
-        let id = parts.extensions.get::<RequestId>().ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
+        let id = parts
+            .extensions
+            .get::<RequestId>()
+            .ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         Ok(Self {
             id: *id,
-            source: peer.map_or_else(|| "unknown".into(), |peer| peer.ip().to_canonical().to_string()),
+            source: peer.map_or("unknown".into(), |peer| {
+                peer.ip().to_canonical().to_string().into()
+            }),
             headers: parts.headers.clone(),
             url_token: url_token::find(&parts.uri),
         })

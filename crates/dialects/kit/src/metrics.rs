@@ -10,7 +10,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 /// Upper bounds of the duration buckets, in seconds.
-const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
+const BUCKETS: [f64; 12] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0,
+];
 
 /// The counters of all dialects of a process. Clones count together.
 #[derive(Clone)]
@@ -37,7 +39,11 @@ impl HttpMetrics {
             requests: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
         };
-        registry.register("strongroom_http_requests", "Requests answered", metrics.requests.clone());
+        registry.register(
+            "strongroom_http_requests",
+            "Requests answered",
+            metrics.requests.clone(),
+        );
         registry.register_with_unit(
             "strongroom_http_request_duration",
             "Time from a request's head to its answer's",

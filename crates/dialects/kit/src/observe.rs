@@ -43,7 +43,10 @@ pub fn observe<S>(router: Router<S>, dialect: &'static str, instruments: Instrum
 where
     S: Clone + Send + Sync + 'static,
 {
-    router.layer(from_fn_with_state(Arc::new(Observer { dialect, instruments }), answer))
+    router.layer(from_fn_with_state(
+        Arc::new(Observer { dialect, instruments }),
+        answer,
+    ))
 }
 
 async fn answer(State(observer): State<Arc<Observer>>, mut request: Request, next: Next) -> Response {
@@ -51,11 +54,17 @@ async fn answer(State(observer): State<Arc<Observer>>, mut request: Request, nex
     let id = RequestId::generate(&**clock, &**rng);
     let started = clock.monotonic();
     let method = name(request.method());
-    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("none", MatchedPath::as_str)
+        .to_owned();
     request.extensions_mut().insert(id);
 
     let mut response = or_500(id, next.run(request)).await;
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(id) = HeaderValue::try_from(id.to_string()) {
         response.headers_mut().insert(X_REQUEST_ID, id);
     }
@@ -64,28 +73,44 @@ async fn answer(State(observer): State<Arc<Observer>>, mut request: Request, nex
     let status = response.status();
     let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     tracing::info!(request_id = %id, method, route, status = status.as_u16(), duration_us, "request");
-    metrics.count(&Labels { dialect: observer.dialect, route, method, status: class(status) }, took);
+    metrics.count(
+        &Labels {
+            dialect: observer.dialect,
+            route,
+            method,
+            status: class(status),
+        },
+        took,
+    );
     response
 }
 
 /// What `response` becomes, or a bare 500 if it panics: what the panic says may hold a secret, so it is not repeated.
 async fn or_500(id: RequestId, response: impl Future<Output = Response>) -> Response {
-    AssertUnwindSafe(response).catch_unwind().await.unwrap_or_else(|_| {
-        tracing::error!(request_id = %id, "a handler panicked");
-        StatusCode::INTERNAL_SERVER_ERROR.into_response()
-    })
+    AssertUnwindSafe(response)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| {
+            tracing::error!(request_id = %id, "a handler panicked");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        })
 }
 
 /// The name of a method that some dialect knows. HTTP lets callers invent others (RFC 9110 §16.1): they are `other`.
 fn name(method: &Method) -> &'static str {
     const KNOWN: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "LIST"];
-    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
+    KNOWN
+        .into_iter()
+        .find(|known| *known == method.as_str())
+        .unwrap_or("other")
 }
 
 /// Logs what `error` keeps from its caller, the chain of its causes, under the request's id. An error without a cause
 /// leaves nothing in the log: its text may repeat what the caller sent.
 pub fn log_causes(id: RequestId, error: &Error) {
-    let causes: Vec<_> = successors(error.source(), |&cause| cause.source()).map(ToString::to_string).collect();
+    let causes: Vec<_> = successors(error.source(), |&cause| cause.source())
+        .map(ToString::to_string)
+        .collect();
     if !causes.is_empty() {
         tracing::error!(request_id = %id, causes = causes.join(": "), "{error}");
     }

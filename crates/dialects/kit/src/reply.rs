@@ -20,7 +20,9 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Result<Response<Body>,
     serde_json::to_writer(&mut buffer, body).map_err(Error::internal)?;
     let mut response = Response::new(Body::from(wiped(buffer)));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
 
@@ -37,7 +39,8 @@ pub fn secret_text<S: Serializer>(text: &SecretText, serializer: S) -> Result<S:
 /// # Errors
 /// If they are not UTF-8, and the serializer's.
 pub fn secret_utf8<S: Serializer>(bytes: &SecretBytes, serializer: S) -> Result<S::Ok, S::Error> {
-    let text = std::str::from_utf8(bytes.expose()).map_err(|_| ser::Error::custom("a stored value is not UTF-8"))?;
+    let text =
+        std::str::from_utf8(bytes.expose()).map_err(|_| ser::Error::custom("a stored value is not UTF-8"))?;
     serializer.serialize_str(text)
 }
 

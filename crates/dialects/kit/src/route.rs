@@ -28,22 +28,42 @@ pub struct Route<S> {
 impl<S: Clone + Send + Sync + 'static> Route<S> {
     /// Answers `GET`.
     pub fn get<T: 'static>(template: &'static str, caller: Caller, handler: impl Handler<T, S>) -> Self {
-        Self { method: Method::GET, template, caller, handler: routing::get(handler) }
+        Self {
+            method: Method::GET,
+            template,
+            caller,
+            handler: routing::get(handler),
+        }
     }
 
     /// Answers `POST`.
     pub fn post<T: 'static>(template: &'static str, caller: Caller, handler: impl Handler<T, S>) -> Self {
-        Self { method: Method::POST, template, caller, handler: routing::post(handler) }
+        Self {
+            method: Method::POST,
+            template,
+            caller,
+            handler: routing::post(handler),
+        }
     }
 
     /// Answers `PUT`.
     pub fn put<T: 'static>(template: &'static str, caller: Caller, handler: impl Handler<T, S>) -> Self {
-        Self { method: Method::PUT, template, caller, handler: routing::put(handler) }
+        Self {
+            method: Method::PUT,
+            template,
+            caller,
+            handler: routing::put(handler),
+        }
     }
 
     /// Answers `DELETE`.
     pub fn delete<T: 'static>(template: &'static str, caller: Caller, handler: impl Handler<T, S>) -> Self {
-        Self { method: Method::DELETE, template, caller, handler: routing::delete(handler) }
+        Self {
+            method: Method::DELETE,
+            template,
+            caller,
+            handler: routing::delete(handler),
+        }
     }
 }
 
@@ -58,7 +78,9 @@ where
 {
     routes
         .into_iter()
-        .fold(Router::new(), |router, route| router.route(route.template, route.handler))
+        .fold(Router::new(), |router, route| {
+            router.route(route.template, route.handler)
+        })
         .method_not_allowed_fallback(otherwise.clone())
         .fallback(otherwise)
 }

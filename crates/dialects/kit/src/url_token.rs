@@ -29,7 +29,9 @@ const RANDOM_CHARS: usize = 16;
 /// that looks like one.
 pub(crate) fn find(uri: &Uri) -> Option<SecretText> {
     let mut parameters = uri.query().unwrap_or_default().split('&');
-    parameters.find_map(in_parameter).or_else(|| uri.path().split('/').find_map(in_text))
+    parameters
+        .find_map(in_parameter)
+        .or_else(|| uri.path().split('/').find_map(in_text))
 }
 
 fn in_parameter(parameter: &str) -> Option<SecretText> {
@@ -45,7 +47,9 @@ fn in_text(encoded: &str) -> Option<SecretText> {
 }
 
 fn is_token_name(encoded: &str) -> bool {
-    let mut name = percent_decode_str(encoded).decode_utf8_lossy().to_ascii_lowercase();
+    let mut name = percent_decode_str(encoded)
+        .decode_utf8_lossy()
+        .to_ascii_lowercase();
     name.retain(|character| !matches!(character, '-' | '_'));
     NAMES.contains(&name.as_str())
 }
@@ -55,7 +59,9 @@ fn decode(encoded: &str) -> SecretText {
     let mut bytes = Vec::with_capacity(encoded.len()); // never grows, so it leaves no copy behind
     bytes.extend(percent_decode_str(encoded));
     let text = String::from_utf8(bytes).map(SecretText::new).unwrap_or_default();
-    let token = ["Bearer ", "Bearer+"].iter().find_map(|scheme| text.expose().strip_prefix(scheme));
+    let token = ["Bearer ", "Bearer+"]
+        .iter()
+        .find_map(|scheme| text.expose().strip_prefix(scheme));
     match token {
         Some(token) => SecretText::new(token.to_owned()),
         None => text,
@@ -65,9 +71,16 @@ fn decode(encoded: &str) -> SecretText {
 /// Whether `text` has the form of a token: one of ours or of Vault's, or a JWT (RFC 7519: three base64url parts, of
 /// which the first is an object, so it begins with `{"`).
 fn is_token(text: &str) -> bool {
-    let is_base64url = |part: &str| part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
-    let is_jwt = || text.starts_with("eyJ") && text.split('.').count() == 3 && text.split('.').all(is_base64url);
-    let is_prefixed = |prefix: &&str| text.strip_prefix(prefix).is_some_and(|rest| rest.len() >= RANDOM_CHARS);
+    let is_base64url = |part: &str| {
+        part.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    };
+    let is_jwt =
+        || text.starts_with("eyJ") && text.split('.').count() == 3 && text.split('.').all(is_base64url);
+    let is_prefixed = |prefix: &&str| {
+        text.strip_prefix(prefix)
+            .is_some_and(|rest| rest.len() >= RANDOM_CHARS)
+    };
     PREFIXES.iter().any(is_prefixed) || is_jwt()
 }
 
@@ -87,20 +100,43 @@ mod tests {
 
     #[test]
     fn a_token_in_the_url_is_found_by_its_name_or_its_form() {
-        for name in ["token", "access_token", "ACCESS-TOKEN", "api_key", "apikey", "Authorization", "x-vault-token", "%74oken"] {
+        for name in [
+            "token",
+            "access_token",
+            "ACCESS-TOKEN",
+            "api_key",
+            "apikey",
+            "Authorization",
+            "x-vault-token",
+            "%74oken",
+        ] {
             check(&format!("/secrets?a=b&{name}=opaque&c=d"), Some("opaque"));
         }
         check(&format!("/secrets?q={JWT}"), Some(JWT));
         check(&format!("/secrets?{HVS}"), Some(HVS));
         check(&format!("/secrets?q=Bearer+{HVS}"), Some(HVS));
         check(&format!("/secrets?q=Bearer%20{JWT}"), Some(JWT));
-        check(&format!("/secrets?q={}", JWT.replace('.', "%2E").replace('e', "%65")), Some(JWT));
+        check(
+            &format!("/secrets?q={}", JWT.replace('.', "%2E").replace('e', "%65")),
+            Some(JWT),
+        );
         check(&format!("/secrets/{HVS}/x"), Some(HVS));
     }
 
     #[test]
     fn what_carries_no_token_is_left_alone() {
-        for uri in ["/", "/secrets", "/secrets?", "/secrets?token", "/secrets?token=", "/s?tokens=x", "/s?q=a.b.c", "/s?q=hvs.x", "/s?q=eyJ", "/s?a=%FF"] {
+        for uri in [
+            "/",
+            "/secrets",
+            "/secrets?",
+            "/secrets?token",
+            "/secrets?token=",
+            "/s?tokens=x",
+            "/s?q=a.b.c",
+            "/s?q=hvs.x",
+            "/s?q=eyJ",
+            "/s?a=%FF",
+        ] {
             check(uri, None);
         }
     }

@@ -27,7 +27,10 @@ impl FromRequestParts<Arc<Core>> for Call {
     type Rejection = StatusCode;
 
     async fn from_request_parts(parts: &mut Parts, core: &Arc<Core>) -> Result<Self, StatusCode> {
-        Ok(Self { core: core.clone(), head: Head::from_request_parts(parts, core).await? })
+        Ok(Self {
+            core: core.clone(),
+            head: Head::from_request_parts(parts, core).await?,
+        })
     }
 }
 
@@ -56,15 +59,25 @@ impl Call {
     }
 
     /// Runs `op`, and answers what `encode` makes of its outcome.
-    pub(crate) async fn ask<O: Op, R: Serialize>(self, op: O, encode: impl FnOnce(O::Outcome) -> R) -> Response {
+    pub(crate) async fn ask<O: Op, R: Serialize>(
+        self,
+        op: O,
+        encode: impl FnOnce(O::Outcome) -> R,
+    ) -> Response {
         let id = self.head.id;
         let outcome = self.run(op).await;
-        outcome.and_then(|outcome| reply::json(StatusCode::OK, &encode(outcome))).unwrap_or_else(|error| error::reply(id, &error))
+        outcome
+            .and_then(|outcome| reply::json(StatusCode::OK, &encode(outcome)))
+            .unwrap_or_else(|error| error::reply(id, &error))
     }
 
     /// Has the request recorded as one that is no op, and answers what `render` makes of `error`, or of whatever kept
     /// the record from being written.
-    pub(crate) async fn refuse(self, error: Error, render: impl FnOnce(RequestId, &Error) -> Response) -> Response {
+    pub(crate) async fn refuse(
+        self,
+        error: Error,
+        render: impl FnOnce(RequestId, &Error) -> Response,
+    ) -> Response {
         let id = self.head.id;
         match self.run(Malformed { error }).await {
             Err(error) => render(id, &error),
@@ -73,8 +86,20 @@ impl Call {
     }
 
     async fn run<O: Op>(self, op: O) -> Result<O::Outcome, Error> {
-        let Head { id, source, headers, url_token } = self.head;
+        let Head {
+            id,
+            source,
+            headers,
+            url_token,
+        } = self.head;
         let caller = credential(&headers, url_token);
-        self.core.call(Request { id, caller, source, op }).await
+        self.core
+            .call(Request {
+                id,
+                caller,
+                source,
+                op,
+            })
+            .await
     }
 }

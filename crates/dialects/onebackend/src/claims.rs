@@ -3,7 +3,8 @@
 
 use serde_json::{Map, Value, json};
 use strongroom_base::Timestamp;
-use strongroom_core::accounts::{SessionFacts, TokenForm};
+use strongroom_core::TokenForm;
+use strongroom_core::accounts::SessionFacts;
 
 use crate::wire;
 
@@ -88,7 +89,10 @@ pub(crate) mod tests {
 
     #[test]
     fn admins_have_a_second_role() {
-        let claims = claims(&SessionFacts { is_admin: true, ..facts() });
+        let claims = claims(&SessionFacts {
+            is_admin: true,
+            ..facts()
+        });
         assert_eq!(claims["1ro"], json!(["user-svc:user", "user-svc:admin"]));
         assert_eq!(claims["oro"], claims["1ro"]);
     }

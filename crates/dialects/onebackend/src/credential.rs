@@ -8,7 +8,9 @@ use strongroom_secret::SecretText;
 /// The credential of a request. A token in the URL goes first, so that no other one hides it from the gate.
 pub(crate) fn credential(headers: &HeaderMap, url_token: Option<SecretText>) -> Credential {
     let in_url = url_token.map(Credential::TokenInUrl);
-    in_url.or_else(|| in_header(headers).map(Credential::Token)).unwrap_or(Credential::None)
+    in_url
+        .or_else(|| in_header(headers).map(Credential::Token))
+        .unwrap_or(Credential::None)
 }
 
 fn in_header(headers: &HeaderMap) -> Option<SecretText> {
@@ -25,7 +27,8 @@ mod tests {
 
     #[track_caller]
     fn check(authorization: &[u8], token: Option<&str>) {
-        let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_bytes(authorization).unwrap())]);
+        let headers =
+            HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_bytes(authorization).unwrap())]);
         match (credential(&headers, None), token) {
             (Credential::None, None) => {}
             (Credential::Token(got), Some(token)) => assert_eq!(got.expose(), token),

@@ -36,7 +36,9 @@ fn answer(status: StatusCode, error: &Error, text: &str) -> Response {
     let body = format!("{{\"error\": {}}}", serde_json::Value::from(line));
     let mut response = (status, [(CONTENT_TYPE, "application/json")], body).into_response();
     if let Error::RateLimited { retry_after } = error {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs_ceil()));
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs_ceil()));
     }
     response
 }
@@ -44,9 +46,10 @@ fn answer(status: StatusCode, error: &Error, text: &str) -> Response {
 /// Status and text; where 1Backend has a text of its own, ours begins with it.
 fn render(error: &Error) -> (StatusCode, String) {
     match error {
-        Error::Unauthenticated(NotProved::Missing) => {
-            (StatusCode::UNPROCESSABLE_ENTITY, "422 Unprocessable Entity".into())
-        }
+        Error::Unauthenticated(NotProved::Missing) => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "422 Unprocessable Entity".into(),
+        ),
         Error::Unauthenticated(NotProved::UnknownToken) => {
             (StatusCode::UNAUTHORIZED, format!("Unauthorized: {error}"))
         }
@@ -80,15 +83,29 @@ mod tests {
     #[track_caller]
     fn check(response: Response, status: u16, body: &str) {
         let (head, got) = response.into_parts();
-        let got = tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(got.collect()).unwrap();
-        assert_eq!((head.status.as_u16(), std::str::from_utf8(&got.to_bytes()).unwrap()), (status, body));
+        let got = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+            .block_on(got.collect())
+            .unwrap();
+        assert_eq!(
+            (
+                head.status.as_u16(),
+                std::str::from_utf8(&got.to_bytes()).unwrap()
+            ),
+            (status, body)
+        );
     }
 
     #[test]
     fn every_error_has_its_status_and_body() {
         let cause = || "hunter2".into();
         for (error, status, body) in [
-            (Error::Unauthenticated(NotProved::Missing), 422, r#"{"error": "422 Unprocessable Entity"}"#),
+            (
+                Error::Unauthenticated(NotProved::Missing),
+                422,
+                r#"{"error": "422 Unprocessable Entity"}"#,
+            ),
             (
                 Error::Unauthenticated(NotProved::UnknownToken),
                 401,
@@ -104,17 +121,30 @@ mod tests {
                 400,
                 r#"{"error": "a token must not be sent in the URL: send it in the Authorization header, and revoke this one"}"#,
             ),
-            (Error::Denied("not \"yours\"\nsecond line".into()), 403, r#"{"error": "not \"yours\""}"#),
+            (
+                Error::Denied("not \"yours\"\nsecond line".into()),
+                403,
+                r#"{"error": "not \"yours\""}"#,
+            ),
             (Error::NotFound("no `a`".into()), 404, r#"{"error": "no `a`"}"#),
             (Error::Conflict("taken".into()), 409, r#"{"error": "taken"}"#),
-            (Error::invalid("slug", "is missing"), 400, r#"{"error": "`slug` is missing"}"#),
             (
-                Error::TooLarge { what: "the value".into(), limit_bytes: 7 },
+                Error::invalid("slug", "is missing"),
+                400,
+                r#"{"error": "`slug` is missing"}"#,
+            ),
+            (
+                Error::TooLarge {
+                    what: "the value".into(),
+                    limit_bytes: 7,
+                },
                 413,
                 r#"{"error": "the value is over the limit of 7 bytes"}"#,
             ),
             (
-                Error::RateLimited { retry_after: Ttl::from_millis(1500) },
+                Error::RateLimited {
+                    retry_after: Ttl::from_millis(1500),
+                },
                 429,
                 r#"{"error": "too many attempts, try again in 2 s"}"#,
             ),
@@ -140,15 +170,28 @@ mod tests {
 
     #[test]
     fn a_rate_limit_says_when_to_come_back() {
-        let response = reply(id(), &Error::RateLimited { retry_after: Ttl::from_millis(1500) });
+        let response = reply(
+            id(),
+            &Error::RateLimited {
+                retry_after: Ttl::from_millis(1500),
+            },
+        );
         assert_eq!(response.headers()[RETRY_AFTER], "2");
     }
 
     #[test]
     fn a_bad_body_is_called_invalid_json_and_other_failures_are_not() {
         let error = Error::invalid("id", "has the wrong type");
-        check(not_json(id(), &error), 400, r#"{"error": "Invalid JSON: `id` has the wrong type"}"#);
-        check(not_json(id(), &Error::Conflict("taken".into())), 409, r#"{"error": "taken"}"#);
+        check(
+            not_json(id(), &error),
+            400,
+            r#"{"error": "Invalid JSON: `id` has the wrong type"}"#,
+        );
+        check(
+            not_json(id(), &Error::Conflict("taken".into())),
+            409,
+            r#"{"error": "taken"}"#,
+        );
     }
 
     #[test]

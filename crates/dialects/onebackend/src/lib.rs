@@ -29,6 +29,7 @@ pub use routes::routes;
 /// The dialect over `core`. Served with the peer's address as
 /// [`ConnectInfo`](axum::extract::ConnectInfo), it names it as the source of requests.
 pub fn router(core: Arc<Core>, instruments: Instruments) -> Router {
-    let answered = strongroom_dialect_kit::router(routes(), handlers::no_such_endpoint).layer(from_fn(cors::answer));
+    let answered =
+        strongroom_dialect_kit::router(routes(), handlers::no_such_endpoint).layer(from_fn(cors::answer));
     observe(answered, "onebackend", instruments).with_state(core)
 }

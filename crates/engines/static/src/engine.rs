@@ -14,7 +14,8 @@ use crate::ops::{
     ListSecrets, Listed, RemoveSecrets, Removed, SaveSecret, SaveSecrets, Saved, Scope, SecretRead,
 };
 use crate::records::{
-    Payload, PayloadRecord, ReadableBy, SecretRecord, Version, by_principal_key, by_principal_prefix, payload_key,
+    Payload, PayloadRecord, ReadableBy, SecretRecord, Version, by_principal_key, by_principal_prefix,
+    payload_key,
 };
 
 /// How often a change is made anew on top of what others changed meanwhile.
@@ -32,10 +33,17 @@ impl StaticEngine {
     /// # Errors
     /// [`Error::Invalid`] for a selected name that is none.
     pub async fn list(&self, permit: &Permit, op: ListSecrets) -> Result<Listed, Error> {
-        if op.names.as_ref().is_some_and(|names| names.len() > limits::BATCH_ENTRIES) {
+        if op
+            .names
+            .as_ref()
+            .is_some_and(|names| names.len() > limits::BATCH_ENTRIES)
+        {
             return Err(too_many("names"));
         }
-        let selected = op.names.map(|names| names.iter().map(|name| parse("id", name)).collect()).transpose()?;
+        let selected = op
+            .names
+            .map(|names| names.iter().map(|name| parse("id", name)).collect())
+            .transpose()?;
         let mut slugs = Slugs::default();
         let mut secrets = Vec::new();
         for mount in permit.mounts() {
@@ -45,8 +53,12 @@ impl StaticEngine {
             };
             for name in names {
                 permit.in_time()?;
-                let Some(row) = permit.load::<SecretRecord>(mount, name).await? else { continue };
-                let Ok(secret) = permit.open(row, Capability::Read) else { continue };
+                let Some(row) = permit.load::<SecretRecord>(mount, name).await? else {
+                    continue;
+                };
+                let Ok(secret) = permit.open(row, Capability::Read) else {
+                    continue;
+                };
                 secrets.push(read(permit, mount, secret, &mut slugs).await?);
             }
         }
@@ -78,7 +90,11 @@ impl StaticEngine {
             return Err(too_many("names"));
         }
         let mount = permit.mounts().first().ok_or_else(no_mount)?;
-        let names = op.names.iter().map(|name| parse("id", name)).collect::<Result<Vec<_>, _>>()?;
+        let names = op
+            .names
+            .iter()
+            .map(|name| parse("id", name))
+            .collect::<Result<Vec<_>, _>>()?;
         let mut attempts = 1..ATTEMPTS;
         loop {
             let change = self.change_of_remove(permit, mount, &names).await?;
@@ -98,19 +114,33 @@ impl StaticEngine {
         for entry in entries {
             slugs.extend(entry.lists.each().into_iter().flatten().flatten());
         }
-        let ids = permit.directory().resolve(&mut change, slugs, permit.now(), permit.rng()).await?;
+        let ids = permit
+            .directory()
+            .resolve(&mut change, slugs, permit.now(), permit.rng())
+            .await?;
         for entry in entries {
             let lists = entry.lists.clone().map(|list| {
-                list.map(|slugs| slugs.iter().filter_map(|slug| ids.get(slug).copied()).collect::<PrincipalSet>())
+                list.map(|slugs| {
+                    slugs
+                        .iter()
+                        .filter_map(|slug| ids.get(slug).copied())
+                        .collect::<PrincipalSet>()
+                })
             });
-            match permit.load::<SecretRecord>(entry.mount, entry.name.clone()).await? {
+            match permit
+                .load::<SecretRecord>(entry.mount, entry.name.clone())
+                .await?
+            {
                 Some(row) => {
-                    let secret =
-                        permit.open(row, Capability::Write).map_err(|_| denied("write", &entry.name))?;
+                    let secret = permit
+                        .open(row, Capability::Write)
+                        .map_err(|_| denied("write", &entry.name))?;
                     self.replace(permit, &mut change, entry, secret, lists)?;
                 }
                 None => {
-                    permit.claim(&entry.name, Capability::Write).map_err(|_| denied("write", &entry.name))?;
+                    permit
+                        .claim(&entry.name, Capability::Write)
+                        .map_err(|_| denied("write", &entry.name))?;
                     self.create(permit, &mut change, entry, lists)?;
                 }
             }
@@ -126,7 +156,11 @@ impl StaticEngine {
         lists: Lists<Option<PrincipalSet>>,
     ) -> Result<(), Error> {
         let caller = permit.caller().ok_or_else(no_mount)?;
-        let defaults = if caller.is_admin() { Lists::default() } else { Lists::only(caller.id) };
+        let defaults = if caller.is_admin() {
+            Lists::default()
+        } else {
+            Lists::only(caller.id)
+        };
         let id = SecretId::at(permit.now(), permit.rng());
         let value = entry.value.map_or(&[][..], |value| value.expose().as_bytes());
         let next = next_version(&[], permit.now(), is_beside(value.len()), limits::VERSIONS_KEPT);
@@ -155,23 +189,40 @@ impl StaticEngine {
     ) -> Result<(), Error> {
         let lists = merged(&secret.lists, lists);
         for capability in list_changes(&secret.lists, &lists) {
-            permit.also(&secret, capability).map_err(|_| denied("change the lists of", &entry.name))?;
+            permit
+                .also(&secret, capability)
+                .map_err(|_| denied("change the lists of", &entry.name))?;
         }
         index_readers(change, entry, secret.id, &secret.lists.readers, &lists.readers)?;
         entry.mount.expect(change, secret.key(), Some(secret.revision()));
         let key = secret.key().clone();
-        let mut record = SecretRecord { lists, updated: permit.now(), ..secret.into_record() };
+        let mut record = SecretRecord {
+            lists,
+            updated: permit.now(),
+            ..secret.into_record()
+        };
         if let Some(value) = entry.value {
             let value = value.expose().as_bytes();
             let replaced = record.versions.last().map_or(0, |version| version.number);
-            let next =
-                next_version(&record.versions, permit.now(), is_beside(value.len()), limits::VERSIONS_KEPT);
+            let next = next_version(
+                &record.versions,
+                permit.now(),
+                is_beside(value.len()),
+                limits::VERSIONS_KEPT,
+            );
             if let (Some(slot), Payload::Inline(old)) = (next.retire_to, record.current) {
-                let payload = PayloadRecord { version: replaced, value: old };
-                entry.mount.put(change, &payload_key(entry.mount, record.id, slot), &payload)?;
+                let payload = PayloadRecord {
+                    version: replaced,
+                    value: old,
+                };
+                entry
+                    .mount
+                    .put(change, &payload_key(entry.mount, record.id, slot), &payload)?;
             }
             for &slot in &next.freed {
-                entry.mount.delete(change, &payload_key(entry.mount, record.id, slot));
+                entry
+                    .mount
+                    .delete(change, &payload_key(entry.mount, record.id, slot));
             }
             record.current = place(change, entry.mount, record.id, &next, value)?;
             record.versions = next.versions;
@@ -179,15 +230,24 @@ impl StaticEngine {
         entry.mount.put(change, &key, &record)
     }
 
-    async fn change_of_remove(&self, permit: &Permit, mount: &Mount, names: &[Name]) -> Result<Change, Error> {
+    async fn change_of_remove(
+        &self,
+        permit: &Permit,
+        mount: &Mount,
+        names: &[Name],
+    ) -> Result<Change, Error> {
         let mut change = Change::default();
         let names: BTreeSet<_> = names.iter().collect();
         for name in names {
             let Some(row) = permit.load::<SecretRecord>(mount, name.clone()).await? else {
-                permit.claim(name, Capability::Delete).map_err(|_| denied("delete", name))?;
+                permit
+                    .claim(name, Capability::Delete)
+                    .map_err(|_| denied("delete", name))?;
                 continue;
             };
-            let secret = permit.open(row, Capability::Delete).map_err(|_| denied("delete", name))?;
+            let secret = permit
+                .open(row, Capability::Delete)
+                .map_err(|_| denied("delete", name))?;
             mount.expect(&mut change, secret.key(), Some(secret.revision()));
             mount.delete(&mut change, secret.key());
             for slot in secret.versions.iter().filter_map(|version| version.slot) {
@@ -220,10 +280,21 @@ fn checked<'o>(permit: &'o Permit, op: &'o SaveSecrets) -> Result<Vec<Entry<'o>>
         let value = entry.value.as_ref();
         if value.is_some_and(|value| value.len() > limits::VALUE_BYTES) {
             let what = format!("the value of `{name}`");
-            return Err(Error::TooLarge { what, limit_bytes: limits::VALUE_BYTES });
+            return Err(Error::TooLarge {
+                what,
+                limit_bytes: limits::VALUE_BYTES,
+            });
         }
         let lists = parse_lists(index, entry)?;
-        entries.insert((mount.id(), name.clone()), Entry { mount, name, value, lists });
+        entries.insert(
+            (mount.id(), name.clone()),
+            Entry {
+                mount,
+                name,
+                value,
+                lists,
+            },
+        );
     }
     Ok(entries.into_values().collect())
 }
@@ -243,7 +314,9 @@ fn parse_lists(index: usize, entry: &SaveSecret) -> Result<Lists<Option<Vec<Slug
             return None;
         }
         let slugs: Result<Vec<_>, _> = list.iter().map(|slug| Slug::new(slug)).collect();
-        slugs.map_err(|error| failure = Some(Error::invalid(field(), format!("has an entry that {error}")))).ok()
+        slugs
+            .map_err(|error| failure = Some(Error::invalid(field(), format!("has an entry that {error}"))))
+            .ok()
     });
     failure.map_or(Ok(lists), Err)
 }
@@ -259,10 +332,15 @@ async fn readable_names(permit: &Permit, mount: &Mount) -> Result<Vec<Name>, Err
     let prefix = by_principal_prefix(caller.id, mount.id());
     loop {
         permit.in_time()?;
-        let rows = permit.index::<ReadableBy>(mount, Kind::ByPrincipal, &prefix, after.as_ref(), PAGE).await?;
+        let rows = permit
+            .index::<ReadableBy>(mount, Kind::ByPrincipal, &prefix, after.as_ref(), PAGE)
+            .await?;
         let is_last = rows.len() < PAGE;
         after = rows.last().map(|(key, _)| key.clone());
-        names.extend(rows.into_iter().map(|(_, row)| Name::from_stored(row.record.segments)));
+        names.extend(
+            rows.into_iter()
+                .map(|(_, row)| Name::from_stored(row.record.segments)),
+        );
         if is_last {
             names.sort_unstable();
             return Ok(names);
@@ -277,10 +355,16 @@ async fn read(
     slugs: &mut Slugs,
 ) -> Result<SecretRead, Error> {
     let beside = match secret.versions.last() {
-        Some(Version { number, slot: Some(slot), .. }) => {
+        Some(Version {
+            number,
+            slot: Some(slot),
+            ..
+        }) => {
             let key = payload_key(mount, secret.id, *slot);
             let payload = permit.part::<PayloadRecord, _>(mount, &secret, &key).await?;
-            payload.filter(|payload| payload.version == *number).map(|payload| payload.value)
+            payload
+                .filter(|payload| payload.version == *number)
+                .map(|payload| payload.value)
         }
         _ => None,
     };
@@ -291,7 +375,13 @@ async fn read(
         Payload::Inline(value) => value,
         Payload::Beside => beside.ok_or_else(|| Error::internal("a secret's payload row is missing"))?,
     };
-    Ok(SecretRead { id: record.id, mount: mount.uid(), name, value, lists })
+    Ok(SecretRead {
+        id: record.id,
+        mount: mount.uid(),
+        name,
+        value,
+        lists,
+    })
 }
 
 /// The slugs behind ids, each looked up once.
@@ -325,8 +415,15 @@ fn place(
 ) -> Result<Payload, Error> {
     let value = SecretBytes::new(value.to_vec());
     match next.versions.last() {
-        Some(Version { number, slot: Some(slot), .. }) => {
-            let payload = PayloadRecord { version: *number, value };
+        Some(Version {
+            number,
+            slot: Some(slot),
+            ..
+        }) => {
+            let payload = PayloadRecord {
+                version: *number,
+                value,
+            };
             mount.put(change, &payload_key(mount, secret, *slot), &payload)?;
             Ok(Payload::Beside)
         }
@@ -343,11 +440,17 @@ fn index_readers(
     new: &PrincipalSet,
 ) -> Result<(), Error> {
     for gone in old.iter().filter(|&reader| !new.contains(reader)) {
-        entry.mount.delete(change, &by_principal_key(entry.mount, gone, secret));
+        entry
+            .mount
+            .delete(change, &by_principal_key(entry.mount, gone, secret));
     }
     for added in new.iter().filter(|&reader| !old.contains(reader)) {
-        let row = ReadableBy { segments: entry.name.segments().to_vec() };
-        entry.mount.put(change, &by_principal_key(entry.mount, added, secret), &row)?;
+        let row = ReadableBy {
+            segments: entry.name.segments().to_vec(),
+        };
+        entry
+            .mount
+            .put(change, &by_principal_key(entry.mount, added, secret), &row)?;
     }
     Ok(())
 }
@@ -365,7 +468,13 @@ fn denied(verb: &str, name: &Name) -> Error {
 }
 
 fn too_many(field: &str) -> Error {
-    Error::invalid(field, format!("has more than {} entries: send several requests", limits::BATCH_ENTRIES))
+    Error::invalid(
+        field,
+        format!(
+            "has more than {} entries: send several requests",
+            limits::BATCH_ENTRIES
+        ),
+    )
 }
 
 fn no_mount() -> Error {

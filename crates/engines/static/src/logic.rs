@@ -25,12 +25,18 @@ pub(crate) fn next_version(versions: &[Version], now: Timestamp, beside: bool, k
     let mut versions = versions.to_vec();
     let number = versions.last().map_or(1, |last| last.number.saturating_add(1));
     let falling = (versions.len() + 1).saturating_sub(keep.max(1));
-    let mut freed: Vec<u32> = versions.drain(..falling).filter_map(|version| version.slot).collect();
+    let mut freed: Vec<u32> = versions
+        .drain(..falling)
+        .filter_map(|version| version.slot)
+        .collect();
     freed.reverse();
 
     let mut used: BTreeSet<u32> = versions.iter().filter_map(|version| version.slot).collect();
     let mut take_slot = || {
-        let slot = freed.pop().or_else(|| (0..).find(|slot| !used.contains(slot))).unwrap_or(u32::MAX);
+        let slot = freed
+            .pop()
+            .or_else(|| (0..).find(|slot| !used.contains(slot)))
+            .unwrap_or(u32::MAX);
         used.insert(slot);
         slot
     };
@@ -43,8 +49,16 @@ pub(crate) fn next_version(versions: &[Version], now: Timestamp, beside: bool, k
         _ => None,
     };
     let slot = beside.then(take_slot);
-    versions.push(Version { number, created: now, slot });
-    NextVersion { versions, retire_to, freed }
+    versions.push(Version {
+        number,
+        created: now,
+        slot,
+    });
+    NextVersion {
+        versions,
+        retire_to,
+        freed,
+    }
 }
 
 /// The capabilities that changing `old` lists to `new` ones needs: for each list that differs as a set, the right to
@@ -72,8 +86,8 @@ pub(crate) fn is_beside(bytes: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashMap;
     use proptest::prelude::*;
+    use std::collections::HashMap;
     use strongroom_base::PrincipalId;
 
     #[test]
@@ -82,12 +96,48 @@ mod tests {
         let old = Lists::only(PrincipalId::from_bytes([1; 16]));
         assert_eq!(list_changes(&old, &old.clone()), []);
         for (new, needed) in [
-            (Lists { readers: set(2), ..old.clone() }, Capability::ChangeReaders),
-            (Lists { can_change_readers: set(2), ..old.clone() }, Capability::ChangeReaders),
-            (Lists { writers: set(2), ..old.clone() }, Capability::ChangeWriters),
-            (Lists { can_change_writers: set(2), ..old.clone() }, Capability::ChangeWriters),
-            (Lists { deleters: set(2), ..old.clone() }, Capability::ChangeDeleters),
-            (Lists { can_change_deleters: set(2), ..old.clone() }, Capability::ChangeDeleters),
+            (
+                Lists {
+                    readers: set(2),
+                    ..old.clone()
+                },
+                Capability::ChangeReaders,
+            ),
+            (
+                Lists {
+                    can_change_readers: set(2),
+                    ..old.clone()
+                },
+                Capability::ChangeReaders,
+            ),
+            (
+                Lists {
+                    writers: set(2),
+                    ..old.clone()
+                },
+                Capability::ChangeWriters,
+            ),
+            (
+                Lists {
+                    can_change_writers: set(2),
+                    ..old.clone()
+                },
+                Capability::ChangeWriters,
+            ),
+            (
+                Lists {
+                    deleters: set(2),
+                    ..old.clone()
+                },
+                Capability::ChangeDeleters,
+            ),
+            (
+                Lists {
+                    can_change_deleters: set(2),
+                    ..old.clone()
+                },
+                Capability::ChangeDeleters,
+            ),
         ] {
             assert_eq!(list_changes(&old, &new), [needed]);
         }

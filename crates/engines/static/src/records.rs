@@ -85,7 +85,11 @@ pub(crate) fn payload_key(mount: &Mount, secret: SecretId, slot: u32) -> Storage
 pub(crate) fn by_principal_key(mount: &Mount, principal: PrincipalId, secret: SecretId) -> StorageKey {
     mount.ordered(
         Kind::ByPrincipal,
-        &[principal.as_bytes(), &mount.id().0.to_be_bytes(), secret.as_bytes()],
+        &[
+            principal.as_bytes(),
+            &mount.id().0.to_be_bytes(),
+            secret.as_bytes(),
+        ],
     )
 }
 

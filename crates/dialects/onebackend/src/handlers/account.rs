@@ -12,5 +12,10 @@ pub(crate) async fn public_key(call: Call) -> Response {
 }
 
 pub(crate) async fn who_am_i(call: Call, body: Body) -> Response {
-    call.ask_json(body, |request: SelfRequest| Ok(WhoAmI::from(request)), SelfReply::from).await
+    call.ask_json(
+        body,
+        |request: SelfRequest| Ok(WhoAmI::from(request)),
+        SelfReply::from,
+    )
+    .await
 }

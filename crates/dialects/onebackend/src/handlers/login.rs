@@ -9,11 +9,21 @@ use crate::claims::FORM;
 use crate::wire::login::{LoginRequest, RegisterRequest, TokenReply};
 
 pub(crate) async fn log_in(call: Call, body: Body) -> Response {
-    call.ask_json(body, |request: LoginRequest| Login::try_from(request), TokenReply::from).await
+    call.ask_json(
+        body,
+        |request: LoginRequest| Login::try_from(request),
+        TokenReply::from,
+    )
+    .await
 }
 
 pub(crate) async fn register(call: Call, body: Body) -> Response {
-    call.ask_json(body, |request: RegisterRequest| Register::try_from(request), TokenReply::from).await
+    call.ask_json(
+        body,
+        |request: RegisterRequest| Register::try_from(request),
+        TokenReply::from,
+    )
+    .await
 }
 
 pub(crate) async fn refresh(call: Call) -> Response {

@@ -12,5 +12,9 @@ use crate::error;
 
 /// Every path and method that is no route.
 pub(crate) async fn no_such_endpoint(call: Call) -> Response {
-    call.refuse(Error::NotFound("404 page not found".into()), error::no_such_endpoint).await
+    call.refuse(
+        Error::NotFound("404 page not found".into()),
+        error::no_such_endpoint,
+    )
+    .await
 }

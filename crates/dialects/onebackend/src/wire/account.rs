@@ -37,7 +37,9 @@ pub(crate) struct PublicKeyReply {
 
 impl From<SelfRequest> for WhoAmI {
     fn from(request: SelfRequest) -> Self {
-        Self { count_tokens: request.count_tokens.unwrap_or_default() }
+        Self {
+            count_tokens: request.count_tokens.unwrap_or_default(),
+        }
     }
 }
 
@@ -96,7 +98,9 @@ mod tests {
 
     #[test]
     fn the_public_key_reply_has_exactly_this_field() {
-        let reply = PublicKeyReply::from(PublicKeyPem { pem: "-----BEGIN PUBLIC KEY-----".into() });
+        let reply = PublicKeyReply::from(PublicKeyPem {
+            pem: "-----BEGIN PUBLIC KEY-----".into(),
+        });
         assert_eq!(json!(reply), json!({"publicKey": "-----BEGIN PUBLIC KEY-----"}));
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use strongroom_core::accounts::{Login, Minted, Register};
-use strongroom_dialect_kit::reply::secret_text;
+use strongroom_dialect_kit::{json, reply};
 use strongroom_sdk::Error;
 use strongroom_secret::SecretText;
 
@@ -14,6 +14,7 @@ use crate::claims::FORM;
 pub(crate) struct LoginRequest {
     app_host: Option<String>,
     slug: Option<String>,
+    #[serde(deserialize_with = "json::secret_text")]
     password: Option<SecretText>,
     device: Option<String>,
 }
@@ -24,6 +25,7 @@ pub(crate) struct RegisterRequest {
     app_host: Option<String>,
     slug: Option<String>,
     name: Option<String>,
+    #[serde(deserialize_with = "json::secret_text")]
     password: Option<SecretText>,
     device: Option<String>,
 }
@@ -41,7 +43,7 @@ struct Token {
     app: App,
     user_id: String,
     device: String,
-    #[serde(serialize_with = "secret_text")]
+    #[serde(serialize_with = "reply::secret_text")]
     token: SecretText,
     active: bool,
     created_at: Time,
@@ -89,7 +91,10 @@ impl From<Minted> for TokenReply {
         let token = Token {
             id: token_id(facts.lease),
             app_id: app_id(facts.mount),
-            app: App { id: app_id(facts.mount), host: facts.host },
+            app: App {
+                id: app_id(facts.mount),
+                host: facts.host,
+            },
             user_id: user_id(facts.principal),
             device: facts.device,
             token,
@@ -111,7 +116,10 @@ mod tests {
 
     #[test]
     fn the_token_reply_has_exactly_these_fields() {
-        let minted = Minted { token: SecretText::new("a.b.c".into()), facts: facts() };
+        let minted = Minted {
+            token: SecretText::new("a.b.c".into()),
+            facts: facts(),
+        };
         let expected = json!({"token": {
             "id": "tok-0000000000000000000001",
             "appId": "app-0000000000000000000003",
@@ -130,8 +138,14 @@ mod tests {
     #[test]
     fn a_login_says_where_and_who() {
         let login = |body: &str| Login::try_from(read::<LoginRequest>(body.as_bytes()).unwrap());
-        let op = login(r#"{"appHost":"unnamed","slug":"alice","password":"hunter2","contact":null,"device":"cli"}"#).unwrap();
-        assert_eq!((op.host.as_str(), op.slug.as_str(), op.device.as_str()), ("unnamed", "alice", "cli"));
+        let op = login(
+            r#"{"appHost":"unnamed","slug":"alice","password":"hunter2","contact":null,"device":"cli"}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            (op.host.as_str(), op.slug.as_str(), op.device.as_str()),
+            ("unnamed", "alice", "cli")
+        );
         assert_eq!(op.password.expose(), "hunter2");
         for (body, error) in [
             (r#"{"slug":"alice"}"#, "`appHost` is missing"),

@@ -22,7 +22,8 @@ pub(crate) fn read<W: DeserializeOwned + Default>(body: &[u8]) -> Result<W, Erro
     if body.trim_ascii().is_empty() {
         return Ok(W::default());
     }
-    json::from_slice::<Option<Object<W>>>(body).map(|object| object.map_or_else(W::default, |Object(wire)| wire))
+    json::from_slice::<Option<Object<W>>>(body)
+        .map(|object| object.map_or_else(W::default, |Object(wire)| wire))
 }
 
 /// The text of a field, unless it is empty.
@@ -49,7 +50,11 @@ pub(crate) fn token_id(id: LeaseId) -> String {
 
 /// The roles of every account, and of admins.
 pub(crate) fn roles(is_admin: bool) -> &'static [&'static str] {
-    if is_admin { &["user-svc:user", "user-svc:admin"] } else { &["user-svc:user"] }
+    if is_admin {
+        &["user-svc:user", "user-svc:admin"]
+    } else {
+        &["user-svc:user"]
+    }
 }
 
 /// A time on the wire: RFC 3339 in UTC with milliseconds. Those after the year 9999, which it cannot write, are its end.

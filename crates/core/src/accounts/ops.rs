@@ -1,0 +1,148 @@
+//! What can be asked about accounts, and what is answered: plain data.
+
+use strongroom_base::{LeaseId, MountUid, PrincipalId, Slug, Timestamp};
+use strongroom_policy::Capability;
+use strongroom_sdk::{Error, Op, Permit, Target};
+use strongroom_secret::SecretText;
+
+use crate::TokenForm;
+use crate::accounts::Accounts;
+
+/// Log in with a password. Answers [`Minted`].
+pub struct Login {
+    /// The app that the session acts on.
+    pub host: String,
+    /// Who logs in.
+    pub slug: String,
+    /// The password.
+    pub password: SecretText,
+    /// What the client calls itself; may be empty.
+    pub device: String,
+    /// What the token looks like.
+    pub form: TokenForm,
+}
+
+/// Make an account, where registration is open, and log in. Answers [`Minted`].
+pub struct Register {
+    /// The app that the session acts on.
+    pub host: String,
+    /// The new account's slug.
+    pub slug: String,
+    /// What people call it; may be empty.
+    pub name: String,
+    /// Its password.
+    pub password: SecretText,
+    /// What the client calls itself; may be empty.
+    pub device: String,
+    /// What the token looks like.
+    pub form: TokenForm,
+}
+
+/// Get another token for the caller's session, which ends when the old one would. Answers [`Minted`].
+pub struct Refresh {
+    /// What the token looks like.
+    pub form: TokenForm,
+}
+
+/// A token and what it stands for.
+#[derive(Debug)]
+pub struct Minted {
+    /// The token. It is nowhere else.
+    pub token: SecretText,
+    /// What it stands for.
+    pub facts: SessionFacts,
+}
+
+/// A session as its owner sees it.
+#[derive(Clone, Debug)]
+pub struct SessionFacts {
+    /// The session's lease.
+    pub lease: LeaseId,
+    /// Whose it is.
+    pub principal: PrincipalId,
+    /// The owner's slug.
+    pub slug: Slug,
+    /// Whether the owner has the admin role.
+    pub is_admin: bool,
+    /// The app that it acts on.
+    pub mount: MountUid,
+    /// That app's host.
+    pub host: String,
+    /// What the client calls itself.
+    pub device: String,
+    /// When it began.
+    pub created: Timestamp,
+    /// The end that the token's text claims. The session itself lasts longer, and decides.
+    pub expires: Timestamp,
+}
+
+/// Show the caller's account. Answers [`Account`].
+pub struct WhoAmI {
+    /// Whether the sessions are to be counted.
+    pub count_sessions: bool,
+}
+
+/// An account as its owner sees it.
+#[derive(Debug)]
+pub struct Account {
+    /// Its id.
+    pub id: PrincipalId,
+    /// Its slug.
+    pub slug: Slug,
+    /// What people call it.
+    pub name: String,
+    /// Whether it has the admin role.
+    pub is_admin: bool,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it last changed.
+    pub updated: Timestamp,
+    /// Its sessions, if they were to be counted; at most 1,000 are.
+    pub sessions: usize,
+}
+
+/// The key that verifies tokens. Answers [`PublicKeyPem`].
+pub struct PublicKey;
+
+/// A public key.
+#[derive(Debug)]
+pub struct PublicKeyPem {
+    /// PEM, `PUBLIC KEY`.
+    pub pem: String,
+}
+
+/// Whether the instance's seal key is one that nobody can guess. Answers a `bool`.
+pub struct IsSecure;
+
+/// A request that its dialect could not decode. It answers its error, so that it is recorded like any other.
+pub struct Malformed {
+    /// What is wrong with it.
+    pub error: Error,
+}
+
+macro_rules! accounts_op {
+    ($op:ident -> $outcome:ty, $name:literal, $capability:ident, $target:expr, $method:ident) => {
+        impl Op for $op {
+            type Engine = Accounts;
+            type Outcome = $outcome;
+            const NAME: &'static str = $name;
+            const CAPABILITY: Capability = Capability::$capability;
+
+            fn target(&self) -> Target {
+                $target
+            }
+
+            async fn run(self, engine: &Accounts, permit: &Permit) -> Result<$outcome, Error> {
+                engine.$method(permit, self).await
+            }
+        }
+    };
+}
+
+accounts_op!(Login -> Minted, "login", Connect, Target::Public, login);
+accounts_op!(Register -> Minted, "register", Connect, Target::Registration, register);
+accounts_op!(Refresh -> Minted, "session.refresh", UseAccount, Target::Mounts(vec![None]), refresh);
+accounts_op!(WhoAmI -> Account, "account.read", UseAccount, Target::Account, who_am_i);
+accounts_op!(PublicKey -> PublicKeyPem, "public_key.read", Connect, Target::Public, public_key);
+accounts_op!(IsSecure -> bool, "seal.is_secure", UseAccount, Target::Account, is_secure);
+accounts_op!(Malformed -> std::convert::Infallible, "malformed", Connect, Target::Public, malformed);

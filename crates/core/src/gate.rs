@@ -1,0 +1,251 @@
+//! The gate. Every request of every dialect is one call of [`Core::call`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use strongroom_barrier::Stored;
+use strongroom_base::{RequestId, limits};
+use strongroom_identity::{Session, SessionKey, Sessions, Standing};
+use strongroom_ledger::{Outcome, Record};
+use strongroom_policy::{Allowed, Capability, Denied, Resource, decide};
+use strongroom_sdk::{Caller, Error, Mount, NotProved, Op, Permit, RequestRecord, Surroundings, Target};
+use strongroom_secret::SecretText;
+use strongroom_storage::Change;
+
+use crate::Engines;
+use crate::instance::{Running, Settings};
+use crate::internal;
+use crate::mounts::Mounts;
+
+/// One unsealed instance.
+pub struct Core {
+    pub(crate) surroundings: Arc<Surroundings>,
+    pub(crate) sessions: Sessions,
+    pub(crate) mounts: Arc<Mounts>,
+    pub(crate) engines: Engines,
+    pub(crate) settings: Settings,
+    pub(crate) running: Running,
+}
+
+/// A request as a dialect hands it over.
+pub struct Request<O> {
+    /// Its id; that of its ledger leaves.
+    pub id: RequestId,
+    /// The caller's proof.
+    pub caller: Credential,
+    /// The address that it came from, without a port.
+    pub source: Arc<str>,
+    /// What is asked for.
+    pub op: O,
+}
+
+/// What a caller proves itself with.
+pub enum Credential {
+    /// Nothing.
+    None,
+    /// A token where that dialect wants it.
+    Token(SecretText),
+    /// A token in the URL, where logs and histories keep it. It is refused, and recorded so that it can be revoked.
+    TokenInUrl(SecretText),
+}
+
+impl Core {
+    /// Authenticates the caller, decides, runs the op, and records what came of it. No answer leaves before its record
+    /// is written, and no change is durable without one.
+    ///
+    /// # Errors
+    /// The op's own; [`Error::Unauthenticated`]; [`Error::Denied`]; [`Error::AuditUnavailable`], which withholds the
+    /// answer.
+    pub async fn call<O: Op>(&self, request: Request<O>) -> Result<O::Outcome, Error> {
+        let now = self.surroundings.clock.now();
+        let record = RequestRecord::new(Record::open(request.id, O::NAME, now, &request.source));
+        let result = self.decide_and_run(&record, request).await;
+        // A change took the record with it; anything else is recorded here, before the answer leaves.
+        record.close(&self.surroundings.ledger, outcome(&result)).await?;
+        result
+    }
+
+    async fn decide_and_run<O: Op>(
+        &self,
+        record: &RequestRecord,
+        request: Request<O>,
+    ) -> Result<O::Outcome, Error> {
+        let target = request.op.target();
+        let caller = match self.authenticate(record, request.caller).await {
+            // A stale token does not keep its holder from logging in again.
+            Err(Error::Unauthenticated(NotProved::UnknownToken))
+                if matches!(target, Target::Public | Target::Registration) =>
+            {
+                None
+            }
+            authenticated => authenticated?,
+        };
+        let (allowed, mounts) = self.grant(record, caller.as_ref(), O::CAPABILITY, target).await?;
+        let deadline = self
+            .surroundings
+            .clock
+            .monotonic()
+            .plus(Duration::from_secs(limits::REQUEST_SECS));
+        let surroundings = self.surroundings.clone();
+        let permit = Permit::new(
+            allowed,
+            caller,
+            request.source,
+            mounts,
+            record.clone(),
+            surroundings,
+            deadline,
+        );
+        request.op.run(self.engines.get::<O::Engine>()?, &permit).await
+    }
+
+    /// The caller behind `credential`; `None` when it shows none.
+    async fn authenticate(
+        &self,
+        record: &RequestRecord,
+        credential: Credential,
+    ) -> Result<Option<Caller>, Error> {
+        let (token, is_in_url) = match credential {
+            Credential::None => return Ok(None),
+            Credential::Token(token) => (token, false),
+            Credential::TokenInUrl(token) => (token, true),
+        };
+        let caller = self.caller(&token).await?;
+        if let Some(caller) = &caller {
+            record.add(|record| record.set_principal(caller.subject.id, caller.subject.slug.as_str()));
+        }
+        match caller {
+            _ if is_in_url => Err(Error::Unauthenticated(NotProved::TokenInUrl)),
+            None => Err(Error::Unauthenticated(NotProved::UnknownToken)),
+            caller => Ok(caller),
+        }
+    }
+
+    async fn caller(&self, token: &SecretText) -> Result<Option<Caller>, Error> {
+        let Some(key) = SessionKey::of(token) else {
+            return Ok(None);
+        };
+        let now = self.surroundings.clock.now();
+        let session = self
+            .sessions
+            .find(key)
+            .await?
+            .filter(|session| session.record.term.is_live(now));
+        let Some(session) = session else { return Ok(None) };
+        let principal = self
+            .surroundings
+            .directory
+            .by_id(session.record.principal)
+            .await?;
+        let Some(principal) = principal.filter(|principal| principal.record.standing == Standing::Active)
+        else {
+            return Ok(None);
+        };
+        self.renew(key, &session).await?;
+        Ok(Some(Caller {
+            subject: principal.record.subject(),
+            session,
+        }))
+    }
+
+    /// Moves the session's idle end, at most once an hour.
+    async fn renew(&self, key: SessionKey, session: &Stored<Session>) -> Result<(), Error> {
+        let now = self.surroundings.clock.now();
+        let term = session
+            .record
+            .term
+            .used(now, limits::SESSION_IDLE, limits::SESSION_EXTEND_EVERY);
+        let Some(term) = term else { return Ok(()) };
+        let mut change = Change::default();
+        self.sessions.renew(&mut change, key, session, term)?;
+        match internal::commit(
+            &self.surroundings,
+            "session.renew",
+            Some(session.record.principal),
+            change,
+        )
+        .await
+        {
+            // Another request of the session has just done it.
+            Err(Error::Conflict(_)) => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Decides about `target` and gives the mounts that the request may act on, in the order in which it names them.
+    async fn grant(
+        &self,
+        record: &RequestRecord,
+        caller: Option<&Caller>,
+        capability: Capability,
+        target: Target,
+    ) -> Result<(Allowed, Vec<Mount>), Error> {
+        let decided = |resource| {
+            decide(caller.map(|caller| &caller.subject), capability, resource)
+                .map_err(|denied| refuse(record, denied))
+        };
+        let open = self.settings.open_registration;
+        match target {
+            Target::Public => return Ok((decided(Resource::Public)?, Vec::new())),
+            Target::Registration => return Ok((decided(Resource::Registration { open })?, Vec::new())),
+            Target::Account => return Ok((decided(Resource::Account)?, Vec::new())),
+            Target::Mounts(_) | Target::EveryMount => {}
+        }
+        let mut allowed = decided(Resource::OwnMount)?;
+        let session = &caller
+            .ok_or(Error::Unauthenticated(NotProved::Missing))?
+            .session
+            .record;
+        record.add(|record| record.set_workspace(session.workspace));
+        let own = self.mounts.by_id(session.workspace, session.mount).await?;
+        let mut mounts = Vec::new();
+        match target {
+            Target::EveryMount => match decided(Resource::OtherMount) {
+                Ok(every) => {
+                    allowed = every;
+                    mounts = self.mounts.all(session.workspace).await?;
+                }
+                Err(_) => mounts.push(own),
+            },
+            Target::Mounts(hosts) => {
+                for host in hosts {
+                    mounts.push(match host {
+                        Some(host) if !self.mounts.is_at(&own, &host) => {
+                            allowed = decided(Resource::OtherMount)?;
+                            self.mounts
+                                .ensure(session.workspace, &host, session.principal)
+                                .await?
+                        }
+                        _ => own.clone(),
+                    });
+                }
+            }
+            Target::Public | Target::Registration | Target::Account => {}
+        }
+        Ok((allowed, mounts))
+    }
+}
+
+fn refuse(record: &RequestRecord, denied: Denied) -> Error {
+    use strongroom_policy::Reason;
+    record.add(|record| record.because(denied.reason().to_string()));
+    match denied.reason() {
+        Reason::NotLoggedIn => Error::Unauthenticated(NotProved::Missing),
+        reason => Error::Denied(format!("this is not yours to do: {reason}")),
+    }
+}
+
+/// The word of the ledger for how a request ended.
+fn outcome<T>(result: &Result<T, Error>) -> Outcome {
+    match result {
+        Ok(_) => Outcome::Ok,
+        Err(Error::Unauthenticated(_)) => Outcome::Unauthenticated,
+        Err(Error::Denied(_)) => Outcome::Denied,
+        Err(Error::NotFound(_)) => Outcome::NotFound,
+        Err(Error::Conflict(_)) => Outcome::Conflict,
+        Err(Error::Invalid { .. } | Error::TooLarge { .. }) => Outcome::Invalid,
+        Err(Error::RateLimited { .. }) => Outcome::RateLimited,
+        Err(Error::Unavailable(_) | Error::AuditUnavailable(_)) => Outcome::Unavailable,
+        Err(Error::Internal(_)) => Outcome::Error,
+    }
+}

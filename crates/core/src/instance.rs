@@ -1,0 +1,360 @@
+//! How an instance is made, opened and closed.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use minicbor::{Decode, Encode};
+use strongroom_auth_password::{Passwords, SetError};
+use strongroom_barrier::{Barrier, BarrierError, Kind, Record, RootKey, View};
+use strongroom_base::{Clock, InstanceId, MountId, RequestId, Rng, Slug, WorkspaceId};
+use strongroom_identity::{Directory, Principal, SLUGS, Sessions};
+use strongroom_ledger::{
+    Config, FieldSealer, Journal, Ledger, Outcome, PublishError, Record as AuditRecord, SealError,
+};
+use strongroom_policy::Role;
+use strongroom_sdk::{Error, Surroundings};
+use strongroom_secret::{Key, SecretText};
+use strongroom_storage::{Change, CommitError, Storage, Unavailable};
+use strongroom_tlog::{NoteError, Signer};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::accounts::Accounts;
+use crate::mounts::{self, Mounts, PATHS};
+use crate::superblock::{FORMAT, LastCheckpoint, Superblock, slots_key};
+use crate::tokens::TokenKey;
+use crate::{Core, Engines, expiry};
+
+/// The app that 1Backend clients use when they name none.
+const UNNAMED_APP: &str = "unnamed";
+const FIRST_GENERATION: u32 = 1;
+
+/// What an instance stands on.
+pub struct Foundations {
+    /// Where its data is: the ledger and the journal lie here.
+    pub data_dir: PathBuf,
+    /// Its storage.
+    pub storage: Arc<dyn Storage>,
+    /// Its journal, opened before storage because storage syncs it.
+    pub journal: Arc<Journal>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub rng: Arc<dyn Rng>,
+}
+
+/// What a new instance begins with.
+pub struct NewInstance {
+    /// Its id.
+    pub id: InstanceId,
+    /// Its root key.
+    pub root: RootKey,
+    /// Its seal slots, encoded: they wrap `root`.
+    pub slots: Vec<u8>,
+    /// The slug of its first admin.
+    pub admin: Slug,
+    /// That admin's password.
+    pub password: SecretText,
+}
+
+/// What the operator decided.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    /// Whether anyone may register.
+    pub open_registration: bool,
+    /// Whether the seal key is one that nobody can guess.
+    pub is_secure: bool,
+}
+
+/// Why an instance does not open. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The root key or a record of the instance.
+    #[error(transparent)]
+    Barrier(#[from] BarrierError),
+    /// Storage cannot answer.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The first commit failed.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// The audit ledger.
+    #[error(transparent)]
+    Ledger(#[from] strongroom_ledger::OpenError),
+    /// The first record cannot be written.
+    #[error(transparent)]
+    Record(#[from] strongroom_ledger::LedgerError),
+    /// The ledger's key.
+    #[error("the ledger's signing key does not work")]
+    LedgerKey(#[from] NoteError),
+    /// The admin's password.
+    #[error("the admin's password {0}")]
+    Password(#[from] SetError),
+    /// A fault of ours.
+    #[error(transparent)]
+    Internal(#[from] Error),
+    /// Storage knows more of the ledger than the ledger does.
+    #[error(
+        "the ledger has {ledger} entries and storage knows of {storage}: the ledger is older than storage, or was cut"
+    )]
+    LedgerRolledBack {
+        /// Entries that the ledger has.
+        ledger: u64,
+        /// Entries that storage knows of.
+        storage: u64,
+    },
+    /// The ledger knows of changes that storage does not have.
+    #[error(
+        "storage is at revision {storage} and the ledger knows of {ledger}: storage is older than the ledger"
+    )]
+    StorageRolledBack {
+        /// The revision of storage.
+        storage: u64,
+        /// The newest revision in the ledger.
+        ledger: u64,
+    },
+}
+
+/// The seed of the key that signs a generation's checkpoints.
+#[derive(Encode, Decode)]
+struct LedgerKeyRecord {
+    #[cbor(n(0), encode_with = "encode_seed", decode_with = "decode_seed")]
+    seed: Key,
+}
+
+impl Record for LedgerKeyRecord {}
+
+/// The loops of an open instance.
+pub(crate) struct Running {
+    stop: watch::Sender<bool>,
+    expiry: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Core {
+    /// Makes an instance in an empty storage, with one commit, and opens it.
+    ///
+    /// # Errors
+    /// [`OpenError`]; the storage is then still empty, or the fate of the commit is unknown.
+    pub async fn create(
+        foundations: Foundations,
+        new: NewInstance,
+        settings: Settings,
+        engines: Engines,
+    ) -> Result<Arc<Self>, OpenError> {
+        let Foundations {
+            storage, clock, rng, ..
+        } = &foundations;
+        let mut change = Change::default();
+        let workspaces = [WorkspaceId::SYSTEM, WorkspaceId::DEFAULT];
+        let barrier = Barrier::create(storage.clone(), &new.root, &workspaces, rng.clone(), &mut change)?;
+        let superblock = Superblock {
+            format: FORMAT,
+            instance: new.id,
+            generation: FIRST_GENERATION,
+            checkpoint: None,
+        };
+        change.puts.push(superblock.to_row());
+        change.puts.push((slots_key().as_bytes().to_vec(), new.slots));
+
+        let slugs = barrier.view(WorkspaceId::SYSTEM, SLUGS).await?;
+        let directory = Directory::new(slugs.clone());
+        let admin = Principal::new(new.admin, String::new(), vec![Role::Admin], clock.now(), &**rng);
+        directory.add(&mut change, &admin)?;
+        Passwords::new(slugs.clone(), directory)
+            .set(&mut change, admin.id, new.password, &**rng)
+            .await?;
+
+        let paths = barrier.view(WorkspaceId::SYSTEM, PATHS).await?;
+        let path = mounts::app_path(UNNAMED_APP)?;
+        mounts::add(
+            &paths,
+            &mut change,
+            WorkspaceId::DEFAULT,
+            MountId(1),
+            &path,
+            clock.now(),
+            &**rng,
+        )?;
+
+        let seed = Key::fill(|seed| rng.fill(seed));
+        let record = LedgerKeyRecord { seed };
+        slugs.put(&mut change, &ledger_key(&slugs, FIRST_GENERATION), &record)?;
+
+        let ledger = open_ledger(&foundations, &barrier, &superblock, &record.seed)?.start();
+        let id = RequestId::generate(&**clock, &**rng);
+        let born = AuditRecord::open(id, "instance.create", clock.now(), "");
+        change.note = Some(ledger.note(&born, Outcome::Ok)?);
+        storage.commit(change).await?;
+        Self::assemble(&foundations, barrier, ledger, settings, engines).await
+    }
+
+    /// Opens the instance that `superblock` describes with its root key.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(
+        foundations: Foundations,
+        superblock: &Superblock,
+        root: &RootKey,
+        settings: Settings,
+        engines: Engines,
+    ) -> Result<Arc<Self>, OpenError> {
+        let Foundations { storage, rng, .. } = &foundations;
+        let barrier = Barrier::open(storage.clone(), root, rng.clone()).await?;
+        let view = barrier.view(WorkspaceId::SYSTEM, SLUGS).await?;
+        let stored = view
+            .get::<LedgerKeyRecord>(&ledger_key(&view, superblock.generation))
+            .await?;
+        let record = stored
+            .ok_or_else(|| BarrierError::Missing("the ledger's key".into()))?
+            .record;
+        let ledger = open_ledger(&foundations, &barrier, superblock, &record.seed)?;
+
+        let position = ledger.position();
+        let known = superblock
+            .checkpoint
+            .as_ref()
+            .map_or(0, |checkpoint| checkpoint.size);
+        if position.checkpoint.size < known {
+            return Err(OpenError::LedgerRolledBack {
+                ledger: position.checkpoint.size,
+                storage: known,
+            });
+        }
+        let head = strongroom_storage::head(&**storage).await?;
+        if head < position.outbox {
+            return Err(OpenError::StorageRolledBack {
+                storage: head.0,
+                ledger: position.outbox.0,
+            });
+        }
+        Self::assemble(&foundations, barrier, ledger.start(), settings, engines).await
+    }
+
+    /// Publishes what waits for the ledger and stops the loops. Requests that come later are still answered and
+    /// recorded in the journal.
+    ///
+    /// # Errors
+    /// [`PublishError`]: something still waits, and is safe where it is.
+    pub async fn shutdown(&self) -> Result<(), PublishError> {
+        self.running.stop.send_replace(true);
+        let expiry = self
+            .running
+            .expiry
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(expiry) = expiry {
+            let _ = expiry.await; // a panic in it has been told by the panic hook
+        }
+        self.surroundings.ledger.shutdown().await
+    }
+
+    async fn assemble(
+        foundations: &Foundations,
+        barrier: Arc<Barrier>,
+        ledger: Arc<Ledger>,
+        settings: Settings,
+        engines: Engines,
+    ) -> Result<Arc<Self>, OpenError> {
+        let slugs = barrier.view(WorkspaceId::SYSTEM, SLUGS).await?;
+        let paths = barrier.view(WorkspaceId::SYSTEM, PATHS).await?;
+        // Loads the workspace's keys, so that records of refusals can be sealed under them from the first request on.
+        barrier.view(WorkspaceId::DEFAULT, MountId(1)).await?;
+        let directory = Directory::new(slugs.clone());
+        let surroundings = Arc::new(Surroundings {
+            storage: foundations.storage.clone(),
+            ledger,
+            directory: directory.clone(),
+            clock: foundations.clock.clone(),
+            rng: foundations.rng.clone(),
+        });
+        let sessions = Sessions::new(slugs.clone());
+        let mounts = Arc::new(Mounts::new(barrier, surroundings.clone(), paths));
+        let accounts = Accounts {
+            passwords: Passwords::new(slugs.clone(), directory),
+            sessions: sessions.clone(),
+            mounts: mounts.clone(),
+            token_key: TokenKey::new(slugs, surroundings.clone()),
+            settings,
+        };
+        let (stop, stopped) = watch::channel(false);
+        let expiry = tokio::spawn(expiry::run(surroundings.clone(), sessions.clone(), stopped));
+        let running = Running {
+            stop,
+            expiry: Mutex::new(Some(expiry)),
+        };
+        let engines = engines.with(accounts);
+        Ok(Arc::new(Self {
+            surroundings,
+            sessions,
+            mounts,
+            engines,
+            settings,
+            running,
+        }))
+    }
+}
+
+fn open_ledger(
+    foundations: &Foundations,
+    barrier: &Arc<Barrier>,
+    superblock: &Superblock,
+    seed: &Key,
+) -> Result<strongroom_ledger::OpenedLedger, OpenError> {
+    // The node's part of the origin is 1 until there is a second node.
+    let origin = format!("{}/1/{}", superblock.instance, superblock.generation);
+    let superblock = Superblock {
+        checkpoint: None,
+        ..superblock.clone()
+    };
+    Ok(Ledger::open(Config {
+        data_dir: foundations.data_dir.clone(),
+        signer: Signer::from_seed(&origin, seed)?,
+        journal: foundations.journal.clone(),
+        storage: foundations.storage.clone(),
+        checkpoint_row: Box::new(move |checkpoint| {
+            let last = LastCheckpoint {
+                size: checkpoint.size,
+                root: checkpoint.root.0,
+            };
+            Some(
+                Superblock {
+                    checkpoint: Some(last),
+                    ..superblock.clone()
+                }
+                .to_row(),
+            )
+        }),
+        sealer: Arc::new(LedgerFields(barrier.clone())),
+        clock: foundations.clock.clone(),
+        rng: foundations.rng.clone(),
+    })?)
+}
+
+/// The barrier as what encrypts the fields of leaves.
+struct LedgerFields(Arc<Barrier>);
+
+impl FieldSealer for LedgerFields {
+    fn seal(&self, workspace: WorkspaceId, id: RequestId, plaintext: &[u8]) -> Result<Vec<u8>, SealError> {
+        self.0
+            .seal_ledger_fields(workspace, id.as_bytes(), plaintext)
+            .map_err(|_| SealError)
+    }
+}
+
+fn ledger_key(view: &View, generation: u32) -> strongroom_barrier::StorageKey {
+    view.ordered(Kind::LedgerKey, &[&generation.to_be_bytes()])
+}
+
+fn encode_seed<C, W: minicbor::encode::Write>(
+    seed: &Key,
+    e: &mut minicbor::Encoder<W>,
+    _: &mut C,
+) -> Result<(), minicbor::encode::Error<W::Error>> {
+    e.bytes(seed.expose())?.ok()
+}
+
+fn decode_seed<C>(d: &mut minicbor::Decoder<'_>, _: &mut C) -> Result<Key, minicbor::decode::Error> {
+    Key::from_slice(d.bytes()?).ok_or_else(|| minicbor::decode::Error::message("a seed has another length"))
+}

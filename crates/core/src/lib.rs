@@ -1,0 +1,19 @@
+//! One instance, unsealed: the gate that every request passes, the mount table, token minting, background loops.
+//!
+//! Invariant: this crate knows no HTTP and no concrete secret engine.
+
+pub mod accounts;
+pub mod superblock;
+
+mod engines;
+mod expiry;
+mod gate;
+mod instance;
+mod internal;
+mod mounts;
+mod tokens;
+
+pub use engines::Engines;
+pub use gate::{Core, Credential, Request};
+pub use instance::{Foundations, NewInstance, OpenError, Settings};
+pub use tokens::TokenForm;

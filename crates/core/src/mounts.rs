@@ -1,0 +1,170 @@
+//! The mount table: which engine's data lies where. Rows of the system workspace.
+
+use std::sync::Arc;
+
+use minicbor::{Decode, Encode};
+use strongroom_barrier::{Barrier, BarrierError, Kind, Record, StorageKey, View};
+use strongroom_base::{MountId, MountUid, Name, PrincipalId, Rng, Timestamp, WorkspaceId, limits};
+use strongroom_sdk::{Error, Mount, Surroundings};
+use strongroom_storage::Change;
+
+use crate::internal;
+
+/// Where the system workspace keeps the paths of mounts.
+pub(crate) const PATHS: MountId = MountId(1);
+/// The folder of 1Backend's apps.
+const APPS: &str = "apps";
+
+#[derive(Encode, Decode)]
+struct MountRecord {
+    #[n(0)]
+    id: MountId,
+    #[n(1)]
+    uid: MountUid,
+    /// `apps/<host>`
+    #[n(2)]
+    path: String,
+}
+
+/// The path's row.
+#[derive(Encode, Decode)]
+struct PathOf(#[n(0)] MountId);
+
+impl Record for MountRecord {}
+impl Record for PathOf {}
+
+pub(crate) struct Mounts {
+    barrier: Arc<Barrier>,
+    surroundings: Arc<Surroundings>,
+    view: View,
+}
+
+impl Mounts {
+    /// `view` is of the system workspace and [`PATHS`].
+    pub(crate) fn new(barrier: Arc<Barrier>, surroundings: Arc<Surroundings>, view: View) -> Self {
+        Self {
+            barrier,
+            surroundings,
+            view,
+        }
+    }
+
+    pub(crate) async fn by_id(&self, workspace: WorkspaceId, id: MountId) -> Result<Mount, Error> {
+        let found = self
+            .view
+            .cached::<MountRecord>(&key(&self.view, workspace, id))
+            .await?;
+        let found = found.ok_or_else(|| Error::NotFound("the session's app is gone: log in again".into()))?;
+        self.mount(workspace, &found.record).await
+    }
+
+    pub(crate) async fn all(&self, workspace: WorkspaceId) -> Result<Vec<Mount>, Error> {
+        let prefix = workspace.0.to_be_bytes();
+        let rows = self
+            .view
+            .scan::<MountRecord>(Kind::Mount, &prefix, None, limits::MOUNTS)
+            .await?;
+        let mut mounts = Vec::with_capacity(rows.len());
+        for (_, row) in rows {
+            mounts.push(self.mount(workspace, &row.record).await?);
+        }
+        mounts.sort_by(|a, b| a.path().cmp(b.path()));
+        Ok(mounts)
+    }
+
+    /// Whether `mount` is the one of `host`.
+    pub(crate) fn is_at(&self, mount: &Mount, host: &str) -> bool {
+        mount.path().split_once('/') == Some((APPS, host))
+    }
+
+    /// The mount of `host`, made on behalf of `principal` if there is none.
+    pub(crate) async fn ensure(
+        &self,
+        workspace: WorkspaceId,
+        host: &str,
+        principal: PrincipalId,
+    ) -> Result<Mount, Error> {
+        let path = app_path(host)?;
+        // A second round finds what another request made at the same time.
+        for _ in 0..2 {
+            if let Some(found) = self
+                .view
+                .cached::<PathOf>(&path_key(&self.view, workspace, &path)?)
+                .await?
+            {
+                return self.by_id(workspace, found.record.0).await;
+            }
+            let prefix = workspace.0.to_be_bytes();
+            let rows = self
+                .view
+                .scan::<MountRecord>(Kind::Mount, &prefix, None, limits::MOUNTS)
+                .await?;
+            if rows.len() == limits::MOUNTS {
+                return Err(Error::invalid(
+                    "appHost",
+                    format!("would be app {}, one too many", limits::MOUNTS + 1),
+                ));
+            }
+            let id = MountId(
+                rows.last()
+                    .map_or(1, |(_, row)| row.record.id.0.saturating_add(1)),
+            );
+            let mut change = Change::default();
+            let Surroundings { clock, rng, .. } = &*self.surroundings;
+            add(&self.view, &mut change, workspace, id, &path, clock.now(), &**rng)?;
+            match internal::commit(&self.surroundings, "mount.create", Some(principal), change).await {
+                Err(Error::Conflict(_)) => {}
+                done => done?,
+            }
+        }
+        Err(Error::Conflict(
+            "many apps are being made at the same time: try again".into(),
+        ))
+    }
+
+    async fn mount(&self, workspace: WorkspaceId, record: &MountRecord) -> Result<Mount, Error> {
+        let view = self.barrier.view(workspace, record.id).await?;
+        Ok(Mount::new(record.uid, record.path.as_str().into(), view))
+    }
+}
+
+/// Adds the mount `id` at `path` to `change`, which then requires that neither is taken. `view` is of [`PATHS`].
+pub(crate) fn add(
+    view: &View,
+    change: &mut Change,
+    workspace: WorkspaceId,
+    id: MountId,
+    path: &Name,
+    now: Timestamp,
+    rng: &dyn Rng,
+) -> Result<(), BarrierError> {
+    let record = MountRecord {
+        id,
+        uid: MountUid::at(now, rng),
+        path: path.to_string(),
+    };
+    let (by_path, by_id) = (path_key(view, workspace, path)?, key(view, workspace, id));
+    view.expect(change, &by_path, None);
+    view.expect(change, &by_id, None);
+    view.put(change, &by_path, &PathOf(id))?;
+    view.put(change, &by_id, &record)
+}
+
+/// The path of the mount of `host`: one segment under `apps`.
+pub(crate) fn app_path(host: &str) -> Result<Name, Error> {
+    let name = Name::from_path(host).map_err(|error| Error::invalid("appHost", error))?;
+    if name.segments().len() != 1 {
+        return Err(Error::invalid("appHost", "must be a host name, without `/`"));
+    }
+    Ok(Name::from_stored(vec![APPS.to_owned(), host.to_owned()]))
+}
+
+fn key(view: &View, workspace: WorkspaceId, id: MountId) -> StorageKey {
+    view.ordered(Kind::Mount, &[&workspace.0.to_be_bytes(), &id.0.to_be_bytes()])
+}
+
+fn path_key(view: &View, workspace: WorkspaceId, path: &Name) -> Result<StorageKey, BarrierError> {
+    let mut segments = vec![workspace.0.to_string()];
+    segments.extend_from_slice(path.segments());
+    view.named(&Name::from_stored(segments))
+}

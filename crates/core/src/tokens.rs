@@ -1,0 +1,101 @@
+//! Minting tokens: only this crate makes a session out of a proof.
+
+use std::sync::Arc;
+
+use minicbor::{Decode, Encode};
+use serde_json::{Map, Value};
+use strongroom_barrier::{Kind, Record, View};
+use strongroom_jose::TokenSigner;
+use strongroom_sdk::{Error, Surroundings};
+use strongroom_secret::{SecretBytes, SecretText};
+use strongroom_storage::Change;
+use tokio::sync::OnceCell;
+
+use crate::accounts::SessionFacts;
+use crate::internal;
+
+/// What a token's text looks like.
+#[derive(Clone, Copy)]
+pub enum TokenForm {
+    /// A JWT of ours with the claims that the dialect's clients decode.
+    Jwt(fn(&SessionFacts) -> Map<String, Value>),
+}
+
+/// The stored key: PKCS#8.
+#[derive(Encode, Decode)]
+struct TokenKeyRecord {
+    #[cbor(n(0), encode_with = "encode_bytes", decode_with = "decode_bytes")]
+    pkcs8: SecretBytes,
+}
+
+impl Record for TokenKeyRecord {}
+
+/// The key that signs this instance's JWTs. It is made when it is first needed: an instance whose clients never ask
+/// for a JWT starts without it.
+pub(crate) struct TokenKey {
+    view: View,
+    surroundings: Arc<Surroundings>,
+    signer: OnceCell<Arc<TokenSigner>>,
+}
+
+impl TokenKey {
+    pub(crate) fn new(view: View, surroundings: Arc<Surroundings>) -> Self {
+        Self {
+            view,
+            surroundings,
+            signer: OnceCell::new(),
+        }
+    }
+
+    pub(crate) async fn signer(&self) -> Result<&Arc<TokenSigner>, Error> {
+        self.signer.get_or_try_init(|| self.load_or_make()).await
+    }
+
+    /// The text of a token for `facts`.
+    pub(crate) async fn mint(&self, form: TokenForm, facts: &SessionFacts) -> Result<SecretText, Error> {
+        let TokenForm::Jwt(claims) = form;
+        let (claims, signer) = (claims(facts), self.signer().await?.clone());
+        // An RSA signature takes most of a millisecond.
+        let signed = tokio::task::spawn_blocking(move || signer.sign(&claims))
+            .await
+            .map_err(Error::internal)?;
+        signed.map_err(Error::internal)
+    }
+
+    async fn load_or_make(&self) -> Result<Arc<TokenSigner>, Error> {
+        let key = self.view.ordered(Kind::TokenKey, &[&1u32.to_be_bytes()]);
+        loop {
+            if let Some(stored) = self.view.get::<TokenKeyRecord>(&key).await? {
+                let signer = TokenSigner::from_pkcs8(&stored.record.pkcs8).map_err(Error::internal)?;
+                return Ok(Arc::new(signer));
+            }
+            let made = tokio::task::spawn_blocking(TokenSigner::generate)
+                .await
+                .map_err(Error::internal)?;
+            let pkcs8 = made
+                .map_err(Error::internal)?
+                .to_pkcs8()
+                .map_err(Error::internal)?;
+            let mut change = Change::default();
+            self.view.expect(&mut change, &key, None);
+            self.view.put(&mut change, &key, &TokenKeyRecord { pkcs8 })?;
+            match internal::commit(&self.surroundings, "token_key.create", None, change).await {
+                // Another node has made it: that one is the key.
+                Ok(()) | Err(Error::Conflict(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn encode_bytes<C, W: minicbor::encode::Write>(
+    value: &SecretBytes,
+    e: &mut minicbor::Encoder<W>,
+    _: &mut C,
+) -> Result<(), minicbor::encode::Error<W::Error>> {
+    e.bytes(value.expose())?.ok()
+}
+
+fn decode_bytes<C>(d: &mut minicbor::Decoder<'_>, _: &mut C) -> Result<SecretBytes, minicbor::decode::Error> {
+    Ok(SecretBytes::new(d.bytes()?.to_vec()))
+}
