@@ -13,7 +13,7 @@ use crate::url_token;
 
 /// A request without its body.
 pub struct Head {
-    /// The request's id, which [`observe`](crate::observe) gave it.
+    /// The request's id, which [`observe`](crate::observe()) gave it.
     pub id: RequestId,
     /// The peer's IP address as text; `unknown` where the listener says nothing of its peers.
     pub source: Arc<str>,

@@ -1,6 +1,6 @@
 //! What every HTTP dialect shares, so that a dialect is its routes, its wire types and its words, and nothing else.
 //!
-//! A dialect lists its [`Route`]s, makes a router of them ([`router`]) and has it observed ([`observe`]). Its handlers
+//! A dialect lists its [`Route`]s, makes a router of them ([`router`]) and has it observed ([`observe()`]). Its handlers
 //! take a [`Head`] (request id, source, headers, a token in the URL) and a [`Body`], read it with [`json`], and answer
 //! with [`reply`].
 //!

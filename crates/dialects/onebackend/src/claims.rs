@@ -61,7 +61,6 @@ pub(crate) mod tests {
             device: "cli".into(),
             created: Timestamp::from_millis(1_700_000_000_123),
             expires: Timestamp::from_millis(1_700_000_300_123),
-            deadline: Timestamp::from_millis(1_702_592_000_123),
         }
     }
 

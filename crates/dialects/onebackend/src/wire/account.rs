@@ -38,7 +38,7 @@ pub(crate) struct PublicKeyReply {
 impl From<SelfRequest> for WhoAmI {
     fn from(request: SelfRequest) -> Self {
         Self {
-            count_tokens: request.count_tokens.unwrap_or_default(),
+            count_sessions: request.count_tokens.unwrap_or_default(),
         }
     }
 }
@@ -54,7 +54,7 @@ impl From<Account> for SelfReply {
                 updated_at: Time(account.updated),
             },
             roles: roles(account.is_admin),
-            token_count: account.tokens,
+            token_count: account.sessions,
         }
     }
 }
@@ -80,7 +80,7 @@ mod tests {
             is_admin: true,
             created: Timestamp::from_millis(0),
             updated: Timestamp::from_millis(1),
-            tokens: 2,
+            sessions: 2,
         };
         let expected = json!({
             "user": {

@@ -1,0 +1,21 @@
+//! Exit codes, and how each program's help explains them.
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It did what it was asked.
+    Done = 0,
+    /// It did not; stderr says why.
+    Failed = 1,
+    /// It was asked for something that does not exist.
+    Usage = 2,
+}
+
+/// The part of a help text about exit codes.
+pub(crate) const HELP: &str = "Exit codes: 0 done, 1 failed (stderr says why), 2 wrong usage.";
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}

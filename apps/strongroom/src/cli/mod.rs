@@ -1,0 +1,99 @@
+//! The command lines: `strongroom` here, `oo` in [`oo`]. One file per command; each holds its clap definition, which
+//! is the one source of the help texts and of `docs/reference/cli.md`.
+
+mod audit;
+pub mod console;
+pub mod exit;
+pub mod failure;
+mod names;
+pub mod oo;
+pub mod shell;
+mod table;
+mod time;
+mod up;
+mod yaml;
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::path::Path;
+
+use clap::{Parser, Subcommand};
+
+use self::console::Console;
+use self::exit::Exit;
+use self::failure::Failure;
+use self::oo::Oo;
+
+/// A secrets manager that you host yourself
+#[derive(Debug, Parser)]
+#[command(name = "strongroom", version, after_help = exit::HELP)]
+pub struct Strongroom {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Up(Box<up::Up>),
+    /// The names this program can be called by
+    #[command(subcommand)]
+    Names(names::Names),
+    /// Work with the audit ledger
+    #[command(subcommand)]
+    Audit(audit::Audit),
+}
+
+impl Strongroom {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// What went wrong, for a person.
+    pub fn run(self, console: Console) -> Result<(), Failure> {
+        match self.command {
+            Command::Up(up) => up.run(console),
+            Command::Names(names::Names::Install(install)) => install.run(console),
+            Command::Audit(audit::Audit::Verify(verify)) => verify.run(console),
+        }
+    }
+}
+
+/// Runs the program that `args` call: the first is its name, as the system gives it.
+pub fn main(args: Vec<OsString>) -> Exit {
+    let name = args.first().and_then(|path| Path::new(path).file_name());
+    if name.is_some_and(|name| name == names::OO) {
+        parse_and_run(args, Oo::run)
+    } else {
+        parse_and_run(args, Strongroom::run)
+    }
+}
+
+fn parse_and_run<P: Parser>(args: Vec<OsString>, run: fn(P, Console) -> Result<(), Failure>) -> Exit {
+    let program = match P::try_parse_from(args) {
+        Ok(program) => program,
+        Err(message) => {
+            // Help is an error to clap, too. If it cannot be printed, nobody is there to tell.
+            let _ = message.print();
+            return if message.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            };
+        }
+    };
+    match run(program, Console::of_process()) {
+        Ok(()) => Exit::Done,
+        Err(failure) if failure.is_broken_pipe() => Exit::Done,
+        Err(failure) => {
+            let _ = failure.write(&mut std::io::stderr());
+            Exit::Failed
+        }
+    }
+}
+
+/// Runs a command that calls a server.
+fn run_async(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(command)
+}

@@ -1,0 +1,82 @@
+//! `strongroom up`.
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cli::console::Console;
+use crate::cli::exit;
+use crate::cli::failure::Failure;
+use crate::cli::shell::quote;
+use crate::config::{Config, Settings, Surroundings};
+use crate::server::Server;
+use crate::server::boot::BootError;
+use crate::server::environment::Environment;
+use crate::server::shutdown::StopSignals;
+use crate::server::telemetry;
+
+/// Start the server; the first start creates the instance
+///
+/// A setting is taken from the flag, else from the environment, else from the configuration file, whose keys are the
+/// names of the flags.
+#[derive(Debug, Args)]
+#[command(after_help = exit::HELP, mut_args(|arg| arg.hide_env_values(true)))]
+pub(super) struct Up {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE", env = "STRONGROOM_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl Up {
+    pub(super) fn run(self, console: Console) -> Result<(), Failure> {
+        let config = self
+            .config()
+            .map_err(|failure| failure.advise("`strongroom up --help` shows every setting."))?;
+        let environment = Environment::of_process().ok_or_else(|| Failure::of(&BootError::NoHome))?;
+        telemetry::start(config.log_format, config.log_level);
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(serve(config, environment, console))
+    }
+
+    fn config(self) -> Result<Config, Failure> {
+        let file = match &self.config {
+            Some(path) => {
+                let unread = |error| Failure::new(format!("cannot read `{}`: {error}", path.display()));
+                Settings::from_toml(&fs::read_to_string(path).map_err(unread)?, path)
+            }
+            None => Ok(Settings::default()),
+        };
+        let variable = |name| {
+            std::env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
+        let (xdg_data_home, home) = (variable("XDG_DATA_HOME"), variable("HOME"));
+        let surroundings = Surroundings {
+            xdg_data_home: xdg_data_home.as_deref(),
+            home: home.as_deref(),
+            stderr_is_terminal: io::stderr().is_terminal(),
+        };
+        let config = file.and_then(|file| self.settings.over(file).complete(surroundings));
+        config.map_err(|error| Failure::of(&error))
+    }
+}
+
+async fn serve(config: Config, environment: Environment, mut console: Console) -> Result<(), Failure> {
+    let stop = StopSignals::catch()?;
+    let server = Server::start(&config, &environment)
+        .await
+        .map_err(|error| Failure::of(&error))?;
+    let program = std::env::args_os().next().unwrap_or_default();
+    let greeting = server.greeting(&quote(&program.to_string_lossy())).to_string();
+    console.out.write_all(greeting.as_bytes())?;
+    console.out.flush()?;
+    // The console has standard error locked, which from here on is the log's.
+    drop(console);
+    server.serve(stop.received()).await;
+    Ok(())
+}

@@ -1,0 +1,459 @@
+//! What the server is told: flags over environment over a TOML file over defaults, as one checked [`Config`].
+//!
+//! Everything here is plain code over values; the command line reads the file and the environment.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+use strongroom_base::Slug;
+
+/// Where `strongroom up` listens unless told otherwise, and so where `oo` looks first.
+pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8200);
+
+const DEFAULT_ADMIN: &str = "admin";
+
+/// How the server runs, complete and consistent.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The addresses to serve; at least one. Port 0 takes a free port.
+    pub listen: Vec<SocketAddr>,
+    /// Where storage, ledger and journal are.
+    pub data_dir: PathBuf,
+    /// The certificate of the listeners; without it they speak plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// The slug of the first administrator, used at the first start only.
+    pub admin_slug: Slug,
+    /// Whether anyone may register an account.
+    pub open_registration: bool,
+    /// Where the first administrator's password is written, if not at the default place.
+    pub credentials_out: Option<PathBuf>,
+    /// The form of the log lines.
+    pub log_format: LogFormat,
+    /// The least severe event that is logged.
+    pub log_level: LogLevel,
+}
+
+/// A certificate chain and its private key, both PEM.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain, the server's own certificate first.
+    pub cert: PathBuf,
+    /// The key, in PKCS#8, PKCS#1 or SEC1.
+    pub key: PathBuf,
+}
+
+/// The form of the log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// One line of text per event.
+    Human,
+    /// One JSON object per event.
+    Json,
+}
+
+/// The least severe event that is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the field's usual names")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// One layer of settings: all of it optional. The comments are the help texts; the keys of the TOML file are the
+/// names of the flags.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Settings {
+    /// Address to listen on, may be repeated [default: 127.0.0.1:8200]
+    #[arg(long, value_name = "ADDR", env = "STRONGROOM_LISTEN", value_delimiter = ',')]
+    pub listen: Vec<SocketAddr>,
+    /// Folder of storage and ledger [default: $XDG_DATA_HOME/strongroom or ~/.local/share/strongroom]
+    #[arg(long, value_name = "DIR", env = "STRONGROOM_DATA")]
+    pub data: Option<PathBuf>,
+    /// Certificate chain (PEM); with --tls-key, the listeners speak TLS
+    #[arg(long, value_name = "FILE", env = "STRONGROOM_TLS_CERT")]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", env = "STRONGROOM_TLS_KEY")]
+    pub tls_key: Option<PathBuf>,
+    /// Serve addresses other than loopback without TLS; passwords and secrets then cross the network readable
+    #[arg(long, value_name = "BOOL", env = "STRONGROOM_INSECURE_PLAINTEXT", num_args = 0..=1,
+          require_equals = true, default_missing_value = "true")]
+    pub insecure_plaintext: Option<bool>,
+    /// Slug of the administrator that the first start creates [default: admin]
+    #[arg(long, value_name = "SLUG", env = "STRONGROOM_ADMIN_SLUG")]
+    pub admin_slug: Option<String>,
+    /// Let anyone who reaches the server register an account [default: false]
+    #[arg(long, value_name = "BOOL", env = "STRONGROOM_OPEN_REGISTRATION", num_args = 0..=1,
+          require_equals = true, default_missing_value = "true")]
+    pub open_registration: Option<bool>,
+    /// File for the first administrator's password [default: a new file under $XDG_STATE_HOME/strongroom]
+    #[arg(long, value_name = "FILE", env = "STRONGROOM_CREDENTIALS_OUT")]
+    pub credentials_out: Option<PathBuf>,
+    /// Form of the log on stderr [default: human on a terminal, otherwise json]
+    #[arg(long, value_name = "FORMAT", env = "STRONGROOM_LOG_FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// Least severe event to log [default: info]
+    #[arg(long, value_name = "LEVEL", env = "STRONGROOM_LOG_LEVEL")]
+    pub log_level: Option<LogLevel>,
+}
+
+/// What the defaults depend on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Surroundings<'a> {
+    /// `$XDG_DATA_HOME`.
+    pub xdg_data_home: Option<&'a Path>,
+    /// `$HOME`.
+    pub home: Option<&'a Path>,
+    /// Whether stderr is a terminal.
+    pub stderr_is_terminal: bool,
+}
+
+/// Why there is no [`Config`].
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is not TOML, or not one of ours.
+    #[error("{}:{line}:{column}: {field}{why}", .file.display())]
+    Syntax {
+        /// The file.
+        file: PathBuf,
+        /// Line in the file, from 1.
+        line: usize,
+        /// Character in the line, from 1.
+        column: usize,
+        /// The setting with `: ` after it, or nothing when there is none.
+        field: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// Others on the network could read along.
+    #[error(
+        "`{0}` is not a loopback address, and there is no TLS: give --tls-cert and --tls-key, or accept that \
+         passwords and secrets cross the network readable with --insecure-plaintext"
+    )]
+    Plaintext(SocketAddr),
+    /// Half of a TLS set-up.
+    #[error("--tls-cert and --tls-key belong together: give both or none")]
+    HalfTls,
+    /// Not a slug.
+    #[error("--admin-slug: {0}")]
+    AdminSlug(#[from] strongroom_base::SlugError),
+    /// No place for the data.
+    #[error("there is no home directory to keep the data in: give --data")]
+    NoDataDir,
+}
+
+impl Settings {
+    /// Reads the text of a TOML file; `file` is its name in errors.
+    ///
+    /// # Errors
+    /// [`ConfigError::Syntax`], with the place and the setting.
+    pub fn from_toml(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        let syntax = |field: String, error: &toml::de::Error| {
+            let (line, column) = place(text, error.span().map_or(0, |span| span.start));
+            ConfigError::Syntax {
+                file: file.to_owned(),
+                line,
+                column,
+                field,
+                why: error.message().to_owned(),
+            }
+        };
+        let document = toml::Deserializer::parse(text).map_err(|error| syntax(String::new(), &error))?;
+        serde_path_to_error::deserialize(document).map_err(|error| {
+            let path = error.path().to_string();
+            let field = if path == "." {
+                String::new()
+            } else {
+                format!("`{path}`: ")
+            };
+            syntax(field, error.inner())
+        })
+    }
+
+    /// These settings, and those of `lower` where these say nothing.
+    #[must_use]
+    pub fn over(self, lower: Self) -> Self {
+        Self {
+            listen: if self.listen.is_empty() {
+                lower.listen
+            } else {
+                self.listen
+            },
+            data: self.data.or(lower.data),
+            tls_cert: self.tls_cert.or(lower.tls_cert),
+            tls_key: self.tls_key.or(lower.tls_key),
+            insecure_plaintext: self.insecure_plaintext.or(lower.insecure_plaintext),
+            admin_slug: self.admin_slug.or(lower.admin_slug),
+            open_registration: self.open_registration.or(lower.open_registration),
+            credentials_out: self.credentials_out.or(lower.credentials_out),
+            log_format: self.log_format.or(lower.log_format),
+            log_level: self.log_level.or(lower.log_level),
+        }
+    }
+
+    /// Fills in the defaults and checks the whole.
+    ///
+    /// # Errors
+    /// [`ConfigError`], all variants but `Syntax`.
+    pub fn complete(self, surroundings: Surroundings<'_>) -> Result<Config, ConfigError> {
+        let listen = if self.listen.is_empty() {
+            vec![DEFAULT_ADDRESS]
+        } else {
+            self.listen
+        };
+        let tls = match (self.tls_cert, self.tls_key) {
+            (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),
+            (None, None) => None,
+            _ => return Err(ConfigError::HalfTls),
+        };
+        if tls.is_none() && !self.insecure_plaintext.unwrap_or(false) {
+            refuse_exposed(&listen)?;
+        }
+        let by_place = if surroundings.stderr_is_terminal {
+            LogFormat::Human
+        } else {
+            LogFormat::Json
+        };
+        Ok(Config {
+            listen,
+            data_dir: self
+                .data
+                .or_else(|| surroundings.data_dir())
+                .ok_or(ConfigError::NoDataDir)?,
+            tls,
+            admin_slug: Slug::new(self.admin_slug.as_deref().unwrap_or(DEFAULT_ADMIN))?,
+            open_registration: self.open_registration.unwrap_or(false),
+            credentials_out: self.credentials_out,
+            log_format: self.log_format.unwrap_or(by_place),
+            log_level: self.log_level.unwrap_or(LogLevel::Info),
+        })
+    }
+}
+
+impl Surroundings<'_> {
+    /// The XDG base directory specification says: a relative `$XDG_DATA_HOME` is ignored.
+    fn data_dir(self) -> Option<PathBuf> {
+        let base = match self.xdg_data_home.filter(|path| path.is_absolute()) {
+            Some(path) => path.to_owned(),
+            None => self.home?.join(".local/share"),
+        };
+        Some(base.join("strongroom"))
+    }
+}
+
+fn refuse_exposed(listen: &[SocketAddr]) -> Result<(), ConfigError> {
+    match listen
+        .iter()
+        .find(|address| !address.ip().to_canonical().is_loopback())
+    {
+        Some(&exposed) => Err(ConfigError::Plaintext(exposed)),
+        None => Ok(()),
+    }
+}
+
+/// Line and column, from 1, of the byte at `offset`.
+fn place(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+    let column = before.get(line_start..).map_or(0, |line| line.chars().count());
+    (before.matches('\n').count() + 1, column + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOME: Surroundings<'static> = Surroundings {
+        xdg_data_home: None,
+        home: None,
+        stderr_is_terminal: false,
+    };
+
+    fn at_home() -> Surroundings<'static> {
+        Surroundings {
+            home: Some(Path::new("/home/a")),
+            ..HOME
+        }
+    }
+
+    fn toml(text: &str) -> Settings {
+        Settings::from_toml(text, Path::new("s.toml")).unwrap()
+    }
+
+    fn refusal(text: &str) -> String {
+        toml(text).complete(at_home()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn nothing_said_means_the_defaults() {
+        assert_eq!(
+            Settings::default().complete(at_home()).unwrap(),
+            Config {
+                listen: vec![DEFAULT_ADDRESS],
+                data_dir: "/home/a/.local/share/strongroom".into(),
+                tls: None,
+                admin_slug: Slug::new("admin").unwrap(),
+                open_registration: false,
+                credentials_out: None,
+                log_format: LogFormat::Json,
+                log_level: LogLevel::Info,
+            }
+        );
+    }
+
+    #[test]
+    fn everything_can_be_said_in_a_file() {
+        let text = r#"
+            listen = ["127.0.0.1:1", "[::1]:2"]
+            data = "/d"
+            tls-cert = "/c"
+            tls-key = "/k"
+            insecure-plaintext = true
+            admin-slug = "root-of-all"
+            open-registration = true
+            credentials-out = "/o"
+            log-format = "human"
+            log-level = "trace"
+        "#;
+        assert_eq!(
+            toml(text).complete(HOME).unwrap(),
+            Config {
+                listen: vec!["127.0.0.1:1".parse().unwrap(), "[::1]:2".parse().unwrap()],
+                data_dir: "/d".into(),
+                tls: Some(TlsFiles {
+                    cert: "/c".into(),
+                    key: "/k".into()
+                }),
+                admin_slug: Slug::new("root-of-all").unwrap(),
+                open_registration: true,
+                credentials_out: Some("/o".into()),
+                log_format: LogFormat::Human,
+                log_level: LogLevel::Trace,
+            }
+        );
+    }
+
+    #[test]
+    fn a_higher_layer_wins_setting_by_setting() {
+        let high = "listen = ['127.0.0.1:1']\ndata = '/high'\ninsecure-plaintext = false\nadmin-slug = 'high'\n\
+                    open-registration = false\ntls-cert = '/high'\ntls-key = '/high'\ncredentials-out = '/high'\n\
+                    log-format = 'human'\nlog-level = 'error'";
+        let low = "listen = ['127.0.0.1:2']\ndata = '/low'\ninsecure-plaintext = true\nadmin-slug = 'low'\n\
+                   open-registration = true\ntls-cert = '/low'\ntls-key = '/low'\ncredentials-out = '/low'\n\
+                   log-format = 'json'\nlog-level = 'trace'";
+        let config = |settings: Settings| settings.complete(HOME).unwrap();
+        assert_ne!(config(toml(high)), config(toml(low)));
+        assert_eq!(config(toml(high).over(toml(low))), config(toml(high)));
+        assert_eq!(config(toml("").over(toml(low))), config(toml(low)));
+        assert_eq!(config(toml(high).over(toml(""))), config(toml(high)));
+        let split = config(toml("tls-cert = '/high'").over(toml(low)));
+        assert_eq!(
+            split.tls,
+            Some(TlsFiles {
+                cert: "/high".into(),
+                key: "/low".into()
+            })
+        );
+    }
+
+    #[test]
+    fn the_data_lives_where_xdg_says() {
+        let data = |xdg: Option<&str>, home: Option<&str>| {
+            let surroundings = Surroundings {
+                xdg_data_home: xdg.map(Path::new),
+                home: home.map(Path::new),
+                ..HOME
+            };
+            Settings::default()
+                .complete(surroundings)
+                .map(|config| config.data_dir)
+        };
+        assert_eq!(data(Some("/x"), Some("/h")).unwrap(), Path::new("/x/strongroom"));
+        assert_eq!(
+            data(Some("x"), Some("/h")).unwrap(),
+            Path::new("/h/.local/share/strongroom")
+        );
+        assert!(matches!(data(None, None), Err(ConfigError::NoDataDir)));
+    }
+
+    #[test]
+    fn the_log_is_for_people_on_a_terminal() {
+        let terminal = Surroundings {
+            stderr_is_terminal: true,
+            ..at_home()
+        };
+        assert_eq!(
+            Settings::default().complete(terminal).unwrap().log_format,
+            LogFormat::Human
+        );
+        assert_eq!(
+            toml("log-format = 'json'").complete(terminal).unwrap().log_format,
+            LogFormat::Json
+        );
+    }
+
+    #[test]
+    fn plaintext_stays_on_the_machine_unless_accepted() {
+        for exposed in ["0.0.0.0:1", "[::]:1", "192.0.2.1:1", "[::ffff:192.0.2.1]:1"] {
+            let listen = format!("listen = ['127.0.0.1:1', '{exposed}']");
+            assert!(
+                refusal(&listen).starts_with(&format!("`{exposed}` is not a loopback")),
+                "{exposed}"
+            );
+            assert!(
+                toml(&format!("{listen}\ninsecure-plaintext = true"))
+                    .complete(at_home())
+                    .is_ok()
+            );
+            assert!(
+                toml(&format!("{listen}\ntls-cert = 'c'\ntls-key = 'k'"))
+                    .complete(at_home())
+                    .is_ok()
+            );
+        }
+        assert!(
+            toml("listen = ['127.9.9.9:1', '[::1]:1', '[::ffff:127.0.0.1]:1']")
+                .complete(at_home())
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        assert!(refusal("tls-cert = 'c'").contains("belong together"));
+        assert!(refusal("tls-key = 'k'").contains("belong together"));
+        assert!(refusal("admin-slug = 'Not A Slug'").starts_with("--admin-slug: "));
+    }
+
+    #[test]
+    fn a_mistake_in_the_file_is_pointed_at() {
+        let check = |text: &str, expected: &str| {
+            let error = Settings::from_toml(text, Path::new("s.toml"))
+                .unwrap_err()
+                .to_string();
+            assert!(error.starts_with(expected), "{error}");
+        };
+        check(
+            "data = 'd'\nlisten = ['127.0.0.1:1',\n  'localhost:1']",
+            "s.toml:3:3: `listen[1]`: ",
+        );
+        check(
+            "\nlisen = []",
+            "s.toml:2:1: `lisen`: unknown field `lisen`, expected one of `listen`",
+        );
+        check("data = ", "s.toml:1:8: ");
+        check(
+            "log-level = 'loud'",
+            "s.toml:1:13: `log-level`: unknown variant `loud`",
+        );
+        check("data = 'a'\ndata = 'b'", "s.toml:2:1: ");
+    }
+}

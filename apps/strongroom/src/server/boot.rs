@@ -1,0 +1,249 @@
+//! From a directory to an open instance: the first start makes it, later ones unseal it.
+//!
+//! The order of a first start matters. The key file and the password are durable before the one commit that makes
+//! the instance, so whatever instance there is can be opened and logged in to. What an interrupted first start leaves
+//! outside the data directory belongs to an instance id that never was.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use strongroom_base::{Clock, InstanceId, Rng, limits};
+use strongroom_barrier::RootKey;
+use strongroom_core::superblock::{Superblock, SuperblockError, slots_key};
+use strongroom_core::{Core, Engines, Foundations, NewInstance, OpenError, Settings};
+use strongroom_engine_static::StaticEngine;
+use strongroom_ledger::{Journal, JournalError};
+use strongroom_seal::key_file::{self, KeyFileError};
+use strongroom_seal::{SealError, SealKey, SealKeyError, SlotKind, Slots};
+use strongroom_secret::{SecretBuffer, SecretText};
+use strongroom_storage::{Backend, Embedded, Storage, Unavailable};
+use strongroom_storage_redb::RedbBackend;
+
+use super::data_dir::{DataDir, DataDirError, create_private_dir, write_private};
+use super::environment::Environment;
+use crate::config::Config;
+
+/// Characters of the first administrator's password: 24 of 62 are 142 bits.
+const PASSWORD_LENGTH: usize = 24;
+
+/// Why there is no instance to serve.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// There is no place for keys.
+    #[error("there is no home directory for the key file: set HOME, or XDG_CONFIG_HOME and XDG_STATE_HOME")]
+    NoHome,
+    /// The data directory.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The storage file.
+    #[error(transparent)]
+    StorageFile(#[from] strongroom_storage_redb::OpenError),
+    /// Storage cannot answer.
+    #[error(transparent)]
+    Storage(#[from] Unavailable),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Storage is not an instance's of this version.
+    #[error(transparent)]
+    Superblock(#[from] SuperblockError),
+    /// An instance was here and its storage is empty.
+    #[error("the storage is empty, and there was an instance here before: restore the data directory from a backup")]
+    Lost,
+    /// A key in the environment is none.
+    #[error("the seal key in {0} {1}")]
+    SealKey(&'static str, SealKeyError),
+    /// A key file cannot be used.
+    #[error("the key file `{}` cannot be used: {why}", .path.display())]
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: KeyFileError,
+    },
+    /// The seal does not open.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The instance does not open.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A file outside the data directory cannot be written.
+    #[error("cannot write `{}`", .0.display())]
+    Write(PathBuf, #[source] io::Error),
+}
+
+/// An open instance, and where its things are.
+pub(super) struct Booted {
+    pub(super) core: Arc<Core>,
+    pub(super) is_first_start: bool,
+    /// The key file, if that is how the seal opens.
+    pub(super) key_file: Option<PathBuf>,
+    /// The password of the first administrator, while its file exists.
+    pub(super) password_file: Option<PathBuf>,
+    pub(super) verifier_key: PathBuf,
+    /// Held as long as the instance is open.
+    pub(super) _data_dir: DataDir,
+}
+
+/// Opens the instance that `config` names, or makes it. `url` is where clients reach it; `wrap` puts something between
+/// storage and its committer, for tests that watch or break it.
+pub(super) async fn boot<B: Backend>(
+    config: &Config,
+    environment: &Environment,
+    url: &str,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+    wrap: impl FnOnce(RedbBackend) -> B,
+) -> Result<Booted, BootError> {
+    let data_dir = DataDir::open(&config.data_dir)?;
+    let journal = Journal::open(&data_dir.journal())?;
+    let backend = RedbBackend::open(&data_dir.storage(), limits::STORAGE_CACHE_BYTES)?;
+    let storage: Arc<dyn Storage> = Arc::new(Embedded::open(wrap(backend), Arc::new(journal.sync_handle()))?);
+    let superblock = Superblock::read(&*storage).await?;
+    let start = Start {
+        config,
+        environment,
+        url,
+        env_key: env_key(environment)?,
+        foundations: Foundations { data_dir: data_dir.path().to_owned(), storage, journal, clock, rng },
+    };
+    match superblock {
+        Some(superblock) => start.later(data_dir, &superblock).await,
+        None if data_dir.was_an_instance() => Err(BootError::Lost),
+        None => start.first(data_dir).await,
+    }
+}
+
+struct Start<'a> {
+    config: &'a Config,
+    environment: &'a Environment,
+    url: &'a str,
+    env_key: Option<SealKey>,
+    foundations: Foundations,
+}
+
+impl Start<'_> {
+    async fn first(self, data_dir: DataDir) -> Result<Booted, BootError> {
+        data_dir.discard_unfinished_start()?;
+        let (clock, rng) = (&*self.foundations.clock, &*self.foundations.rng);
+        let id = InstanceId::generate(clock, rng);
+        let (key, kind, key_file) = match self.env_key {
+            Some(key) => (key, SlotKind::EnvVar, None),
+            None => {
+                let key = SealKey::generate(rng);
+                let path = self.environment.key_file(id);
+                in_private_dir(&path)?;
+                key_file::create(&path, &key).map_err(|why| BootError::KeyFile { path: path.clone(), why })?;
+                (key, SlotKind::KeyFile, Some(path))
+            }
+        };
+        let password = random_password(rng);
+        let password_file = self.environment.password_file(id);
+        in_private_dir(&password_file)?;
+        write_line(&password_file, password.expose().as_bytes())?;
+        if let Some(path) = &self.config.credentials_out {
+            write_credentials(path, self.url, self.config.admin_slug.as_str(), &password)?;
+        }
+
+        let root = RootKey::generate(rng);
+        let slots = Slots::create(id, &root, kind, &key, rng)?.to_bytes()?;
+        let settings = settings(self.config, key.is_weak());
+        let admin = self.config.admin_slug.clone();
+        let new = NewInstance { id, root, slots: slots.clone(), admin, password };
+        let core = Core::create(self.foundations, new, settings, engines()).await?;
+        data_dir.copy_slots(&slots)?;
+        let verifier_key = data_dir.verifier_key();
+        let password_file = Some(password_file);
+        Ok(Booted { core, is_first_start: true, key_file, password_file, verifier_key, _data_dir: data_dir })
+    }
+
+    async fn later(self, data_dir: DataDir, superblock: &Superblock) -> Result<Booted, BootError> {
+        let row = self.foundations.storage.get(slots_key().as_bytes()).await?;
+        let slots_bytes = row.ok_or(SealError::Slots)?.value;
+        let slots = Slots::from_bytes(&slots_bytes)?;
+        let mut keys: Vec<_> = self.env_key.map(|key| (SlotKind::EnvVar, key)).into_iter().collect();
+        let path = self.environment.key_file(superblock.instance);
+        let has_key_file = slots.kinds().any(|kind| kind == SlotKind::KeyFile);
+        if has_key_file && (path.exists() || keys.is_empty()) {
+            let key = key_file::read(&path).map_err(|why| BootError::KeyFile { path: path.clone(), why })?;
+            keys.push((SlotKind::KeyFile, key));
+        }
+        let opened = slots.open(superblock.instance, &keys)?;
+        let settings = settings(self.config, opened.is_weak);
+        let core = Core::open(self.foundations, superblock, &opened.root, settings, engines()).await?;
+        data_dir.copy_slots(&slots_bytes)?;
+        Ok(Booted {
+            core,
+            is_first_start: false,
+            key_file: has_key_file.then_some(path),
+            password_file: Some(self.environment.password_file(superblock.instance)).filter(|path| path.exists()),
+            verifier_key: data_dir.verifier_key(),
+            _data_dir: data_dir,
+        })
+    }
+}
+
+/// The engines of this program.
+fn engines() -> Engines {
+    Engines::default().with(StaticEngine)
+}
+
+fn settings(config: &Config, has_weak_key: bool) -> Settings {
+    Settings { open_registration: config.open_registration, is_secure: !has_weak_key }
+}
+
+fn env_key(environment: &Environment) -> Result<Option<SealKey>, BootError> {
+    let Some((variable, text)) = &environment.seal_key else { return Ok(None) };
+    if *variable == "OPENORCH_ENCRYPTION_KEY" {
+        tracing::warn!("OPENORCH_ENCRYPTION_KEY is an old name: use STRONGROOM_SEAL_KEY");
+    }
+    SealKey::from_text(text).map(Some).map_err(|error| BootError::SealKey(variable, error))
+}
+
+/// Letters and digits, each equally likely: bytes from 248 on would favour the first eight.
+fn random_password(rng: &dyn Rng) -> SecretText {
+    const CHARACTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let mut password = String::with_capacity(PASSWORD_LENGTH);
+    while password.len() < PASSWORD_LENGTH {
+        let mut byte = [0];
+        rng.fill(&mut byte);
+        let [byte] = byte;
+        if byte < 248
+            && let Some(&character) = CHARACTERS.get(usize::from(byte % 62))
+        {
+            password.push(char::from(character));
+        }
+    }
+    SecretText::new(password)
+}
+
+fn write_credentials(path: &Path, url: &str, slug: &str, password: &SecretText) -> Result<(), BootError> {
+    #[derive(serde::Serialize)]
+    struct Credentials<'a> {
+        url: &'a str,
+        admin: Admin<'a>,
+    }
+    #[derive(serde::Serialize)]
+    struct Admin<'a> {
+        slug: &'a str,
+        password: &'a str,
+    }
+    let credentials = Credentials { url, admin: Admin { slug, password: password.expose() } };
+    let mut json = SecretBuffer::with_capacity(512);
+    serde_json::to_writer_pretty(&mut json, &credentials)
+        .map_err(|error| BootError::Write(path.to_owned(), error.into()))?;
+    write_line(path, json.expose())
+}
+
+fn write_line(path: &Path, bytes: &[u8]) -> Result<(), BootError> {
+    let mut line = SecretBuffer::with_capacity(bytes.len() + 1);
+    line.extend(bytes);
+    line.extend(b"\n");
+    write_private(path, line.expose()).map_err(|error| BootError::Write(path.to_owned(), error))
+}
+
+fn in_private_dir(path: &Path) -> Result<(), BootError> {
+    let Some(folder) = path.parent() else { return Ok(()) };
+    create_private_dir(folder).map_err(|error| BootError::Write(folder.to_owned(), error))
+}

@@ -1,0 +1,176 @@
+//! The data directory: whose it is, who has it open, and what lies where.
+//!
+//! | entry | what |
+//! |---|---|
+//! | `lock` | held while a server runs |
+//! | `strongroom.redb` | storage |
+//! | `slots.bak` | a copy of the seal slots |
+//! | `journal/` | audit records on their way into the ledger |
+//! | `ledger/`, `ledger.vkey` | the ledger and its public key |
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+/// Everything that may lie in a data directory.
+const ENTRIES: [&str; 6] = ["lock", "strongroom.redb", "slots.bak", "journal", "ledger", "ledger.vkey"];
+
+/// A data directory that this process alone has open.
+pub(super) struct DataDir {
+    path: PathBuf,
+    /// The lock ends with the file.
+    _lock: File,
+}
+
+/// Why a directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    /// The file system refuses.
+    #[error("cannot use the data directory `{}`", .0.display())]
+    Io(PathBuf, #[source] io::Error),
+    /// Another server runs on it.
+    #[error("another server is running on the data directory `{}`: stop it first, or give another --data", .0.display())]
+    InUse(PathBuf),
+    /// It holds something else.
+    #[error("`{}` is not a Strongroom data directory: it holds `{found}`; give an empty or new one as --data", .path.display())]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// An entry that is not ours.
+        found: String,
+    },
+}
+
+impl DataDir {
+    /// Opens the directory at `path`, making it if it is not there.
+    ///
+    /// # Errors
+    /// [`DataDirError`]; nothing was changed.
+    pub(super) fn open(path: &Path) -> Result<Self, DataDirError> {
+        let io = |error| DataDirError::Io(path.to_owned(), error);
+        create_private_dir(path).map_err(io)?;
+        for entry in fs::read_dir(path).map_err(io)? {
+            let name = entry.map_err(io)?.file_name();
+            // A database is made under another name, so that a half-made one is never taken for one.
+            if !ENTRIES.iter().any(|known| name == *known) && name != "strongroom.redb.new" {
+                let found = name.to_string_lossy().into_owned();
+                return Err(DataDirError::Foreign { path: path.to_owned(), found });
+            }
+        }
+        let mut options = OpenOptions::new();
+        let lock = options.write(true).create(true).truncate(false).mode(0o600).open(path.join("lock"));
+        let lock = lock.map_err(io)?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(DataDirError::InUse(path.to_owned())),
+            Err(error) => return Err(io(error.into())),
+        }
+        fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(io)?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn storage(&self) -> PathBuf {
+        self.path.join("strongroom.redb")
+    }
+
+    pub(super) fn journal(&self) -> PathBuf {
+        self.path.join("journal")
+    }
+
+    pub(super) fn verifier_key(&self) -> PathBuf {
+        self.path.join("ledger.vkey")
+    }
+
+    /// Whether an instance was made here once, whatever storage says now.
+    pub(super) fn was_an_instance(&self) -> bool {
+        self.slots_copy().exists() || self.path.join("ledger/tile").exists()
+    }
+
+    /// Removes what a first start left that ended before its commit: an empty ledger under a key that nobody has.
+    pub(super) fn discard_unfinished_start(&self) -> Result<(), DataDirError> {
+        let io = |error| DataDirError::Io(self.path.clone(), error);
+        let ledger = self.path.join("ledger");
+        if ledger.exists() {
+            fs::remove_dir_all(ledger).map_err(io)?;
+        }
+        match fs::remove_file(self.verifier_key()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps a copy of the seal slots beside storage.
+    pub(super) fn copy_slots(&self, slots: &[u8]) -> Result<(), DataDirError> {
+        let path = self.slots_copy();
+        if fs::read(&path).is_ok_and(|copy| copy == slots) {
+            return Ok(());
+        }
+        write_private(&path, slots).map_err(|error| DataDirError::Io(self.path.clone(), error))
+    }
+
+    fn slots_copy(&self) -> PathBuf {
+        self.path.join("slots.bak")
+    }
+}
+
+/// Makes the directory `path` and those above it, each its owner's alone; one that is there stays as it is.
+pub(super) fn create_private_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Writes `bytes` to `path`, readable by its owner only, whole or not at all, and durably.
+pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let aside = path.with_added_extension("new");
+    match fs::remove_file(&aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&aside, path)?;
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_directory_one_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b");
+        let first = DataDir::open(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        assert!(matches!(DataDir::open(&path), Err(DataDirError::InUse(_))));
+        drop(first);
+        assert!(DataDir::open(&path).is_ok());
+    }
+
+    #[test]
+    fn a_directory_with_other_things_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("thesis.tex"), "").unwrap();
+        assert!(matches!(DataDir::open(folder.path()), Err(DataDirError::Foreign { found, .. }) if found == "thesis.tex"));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing was added");
+    }
+
+    #[test]
+    fn a_private_file_replaces_an_open_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        write_private(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
