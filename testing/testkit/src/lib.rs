@@ -1,0 +1,9 @@
+//! Real servers for tests: the program itself as a child process, in a home of its own, on a free port.
+//!
+//! What a test wants that cannot be had fails it, by name; nothing is skipped.
+
+mod home;
+mod server;
+
+pub use home::Home;
+pub use server::{Server, program};
