@@ -1,8 +1,10 @@
 //! The gate. Every request of every dialect is one call of [`Core::call`].
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use strongroom_barrier::Stored;
 use strongroom_base::{RequestId, limits};
 use strongroom_identity::{Session, SessionKey, Sessions, Standing};
@@ -59,7 +61,11 @@ impl Core {
     pub async fn call<O: Op>(&self, request: Request<O>) -> Result<O::Outcome, Error> {
         let now = self.surroundings.clock.now();
         let record = RequestRecord::new(Record::open(request.id, O::NAME, now, &request.source));
-        let result = self.decide_and_run(&record, request).await;
+        // A panic is a fault of ours like any other: it has a record, too.
+        let result = AssertUnwindSafe(self.decide_and_run(&record, request))
+            .catch_unwind()
+            .await;
+        let result = result.unwrap_or_else(|_| Err(Error::internal("a panic, logged where it happened")));
         // A change took the record with it; anything else is recorded here, before the answer leaves.
         record.close(&self.surroundings.ledger, outcome(&result)).await?;
         result

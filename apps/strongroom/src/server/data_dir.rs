@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
-/// Everything that may lie in a data directory.
-const ENTRIES: [&str; 6] = ["lock", "strongroom.redb", "slots.bak", "journal", "ledger", "ledger.vkey"];
+/// Everything that may lie in a data directory; the last is what a file system's root has of its own.
+const ENTRIES: [&str; 7] = ["lock", "strongroom.redb", "slots.bak", "journal", "ledger", "ledger.vkey", "lost+found"];
 
 /// A data directory that this process alone has open.
 pub(super) struct DataDir {
