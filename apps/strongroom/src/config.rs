@@ -27,7 +27,7 @@ pub struct Config {
     pub admin_slug: Slug,
     /// Whether anyone may register an account.
     pub open_registration: bool,
-    /// Where the first administrator's password is written, if not at the default place.
+    /// Where the first start also writes its URL and the first administrator's slug and password, as JSON.
     pub credentials_out: Option<PathBuf>,
     /// The form of the log lines.
     pub log_format: LogFormat,
@@ -94,7 +94,7 @@ pub struct Settings {
     #[arg(long, value_name = "BOOL", env = "STRONGROOM_OPEN_REGISTRATION", num_args = 0..=1,
           require_equals = true, default_missing_value = "true")]
     pub open_registration: Option<bool>,
-    /// File for the first administrator's password [default: a new file under $XDG_STATE_HOME/strongroom]
+    /// Let the first start also write its URL and the administrator's slug and password here, as JSON, for scripts
     #[arg(long, value_name = "FILE", env = "STRONGROOM_CREDENTIALS_OUT")]
     pub credentials_out: Option<PathBuf>,
     /// Form of the log on stderr [default: human on a terminal, otherwise json]

@@ -8,8 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use strongroom_base::{Clock, InstanceId, Rng, limits};
 use strongroom_barrier::RootKey;
+use strongroom_base::{Clock, InstanceId, Rng, limits};
 use strongroom_core::superblock::{Superblock, SuperblockError, slots_key};
 use strongroom_core::{Core, Engines, Foundations, NewInstance, OpenError, Settings};
 use strongroom_engine_static::StaticEngine;
@@ -49,7 +49,9 @@ pub enum BootError {
     #[error(transparent)]
     Superblock(#[from] SuperblockError),
     /// An instance was here and its storage is empty.
-    #[error("the storage is empty, and there was an instance here before: restore the data directory from a backup")]
+    #[error(
+        "the storage is empty, and there was an instance here before: restore the data directory from a backup"
+    )]
     Lost,
     /// A key in the environment is none.
     #[error("the seal key in {0} {1}")]
@@ -106,7 +108,13 @@ pub(super) async fn boot<B: Backend>(
         environment,
         url,
         env_key: env_key(environment)?,
-        foundations: Foundations { data_dir: data_dir.path().to_owned(), storage, journal, clock, rng },
+        foundations: Foundations {
+            data_dir: data_dir.path().to_owned(),
+            storage,
+            journal,
+            clock,
+            rng,
+        },
     };
     match superblock {
         Some(superblock) => start.later(data_dir, &superblock).await,
@@ -134,7 +142,10 @@ impl Start<'_> {
                 let key = SealKey::generate(rng);
                 let path = self.environment.key_file(id);
                 in_private_dir(&path)?;
-                key_file::create(&path, &key).map_err(|why| BootError::KeyFile { path: path.clone(), why })?;
+                key_file::create(&path, &key).map_err(|why| BootError::KeyFile {
+                    path: path.clone(),
+                    why,
+                })?;
                 (key, SlotKind::KeyFile, Some(path))
             }
         };
@@ -150,23 +161,43 @@ impl Start<'_> {
         let slots = Slots::create(id, &root, kind, &key, rng)?.to_bytes()?;
         let settings = settings(self.config, key.is_weak());
         let admin = self.config.admin_slug.clone();
-        let new = NewInstance { id, root, slots: slots.clone(), admin, password };
+        let new = NewInstance {
+            id,
+            root,
+            slots: slots.clone(),
+            admin,
+            password,
+        };
         let core = Core::create(self.foundations, new, settings, engines()).await?;
         data_dir.copy_slots(&slots)?;
         let verifier_key = data_dir.verifier_key();
         let password_file = Some(password_file);
-        Ok(Booted { core, is_first_start: true, key_file, password_file, verifier_key, _data_dir: data_dir })
+        Ok(Booted {
+            core,
+            is_first_start: true,
+            key_file,
+            password_file,
+            verifier_key,
+            _data_dir: data_dir,
+        })
     }
 
     async fn later(self, data_dir: DataDir, superblock: &Superblock) -> Result<Booted, BootError> {
         let row = self.foundations.storage.get(slots_key().as_bytes()).await?;
         let slots_bytes = row.ok_or(SealError::Slots)?.value;
         let slots = Slots::from_bytes(&slots_bytes)?;
-        let mut keys: Vec<_> = self.env_key.map(|key| (SlotKind::EnvVar, key)).into_iter().collect();
+        let mut keys: Vec<_> = self
+            .env_key
+            .map(|key| (SlotKind::EnvVar, key))
+            .into_iter()
+            .collect();
         let path = self.environment.key_file(superblock.instance);
         let has_key_file = slots.kinds().any(|kind| kind == SlotKind::KeyFile);
         if has_key_file && (path.exists() || keys.is_empty()) {
-            let key = key_file::read(&path).map_err(|why| BootError::KeyFile { path: path.clone(), why })?;
+            let key = key_file::read(&path).map_err(|why| BootError::KeyFile {
+                path: path.clone(),
+                why,
+            })?;
             keys.push((SlotKind::KeyFile, key));
         }
         let opened = slots.open(superblock.instance, &keys)?;
@@ -177,7 +208,8 @@ impl Start<'_> {
             core,
             is_first_start: false,
             key_file: has_key_file.then_some(path),
-            password_file: Some(self.environment.password_file(superblock.instance)).filter(|path| path.exists()),
+            password_file: Some(self.environment.password_file(superblock.instance))
+                .filter(|path| path.exists()),
             verifier_key: data_dir.verifier_key(),
             _data_dir: data_dir,
         })
@@ -190,15 +222,22 @@ fn engines() -> Engines {
 }
 
 fn settings(config: &Config, has_weak_key: bool) -> Settings {
-    Settings { open_registration: config.open_registration, is_secure: !has_weak_key }
+    Settings {
+        open_registration: config.open_registration,
+        is_secure: !has_weak_key,
+    }
 }
 
 fn env_key(environment: &Environment) -> Result<Option<SealKey>, BootError> {
-    let Some((variable, text)) = &environment.seal_key else { return Ok(None) };
+    let Some((variable, text)) = &environment.seal_key else {
+        return Ok(None);
+    };
     if *variable == "OPENORCH_ENCRYPTION_KEY" {
         tracing::warn!("OPENORCH_ENCRYPTION_KEY is an old name: use STRONGROOM_SEAL_KEY");
     }
-    SealKey::from_text(text).map(Some).map_err(|error| BootError::SealKey(variable, error))
+    SealKey::from_text(text)
+        .map(Some)
+        .map_err(|error| BootError::SealKey(variable, error))
 }
 
 /// Letters and digits, each equally likely: bytes from 248 on would favour the first eight.
@@ -229,7 +268,13 @@ fn write_credentials(path: &Path, url: &str, slug: &str, password: &SecretText) 
         slug: &'a str,
         password: &'a str,
     }
-    let credentials = Credentials { url, admin: Admin { slug, password: password.expose() } };
+    let credentials = Credentials {
+        url,
+        admin: Admin {
+            slug,
+            password: password.expose(),
+        },
+    };
     let mut json = SecretBuffer::with_capacity(512);
     serde_json::to_writer_pretty(&mut json, &credentials)
         .map_err(|error| BootError::Write(path.to_owned(), error.into()))?;
@@ -244,6 +289,8 @@ fn write_line(path: &Path, bytes: &[u8]) -> Result<(), BootError> {
 }
 
 fn in_private_dir(path: &Path) -> Result<(), BootError> {
-    let Some(folder) = path.parent() else { return Ok(()) };
+    let Some(folder) = path.parent() else {
+        return Ok(());
+    };
     create_private_dir(folder).map_err(|error| BootError::Write(folder.to_owned(), error))
 }

@@ -16,7 +16,15 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 /// Everything that may lie in a data directory; the last is what a file system's root has of its own.
-const ENTRIES: [&str; 7] = ["lock", "strongroom.redb", "slots.bak", "journal", "ledger", "ledger.vkey", "lost+found"];
+const ENTRIES: [&str; 7] = [
+    "lock",
+    "strongroom.redb",
+    "slots.bak",
+    "journal",
+    "ledger",
+    "ledger.vkey",
+    "lost+found",
+];
 
 /// A data directory that this process alone has open.
 pub(super) struct DataDir {
@@ -57,11 +65,19 @@ impl DataDir {
             // A database is made under another name, so that a half-made one is never taken for one.
             if !ENTRIES.iter().any(|known| name == *known) && name != "strongroom.redb.new" {
                 let found = name.to_string_lossy().into_owned();
-                return Err(DataDirError::Foreign { path: path.to_owned(), found });
+                return Err(DataDirError::Foreign {
+                    path: path.to_owned(),
+                    found,
+                });
             }
         }
         let mut options = OpenOptions::new();
-        let lock = options.write(true).create(true).truncate(false).mode(0o600).open(path.join("lock"));
+        let lock = options
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path.join("lock"));
         let lock = lock.map_err(io)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
@@ -69,7 +85,10 @@ impl DataDir {
             Err(error) => return Err(io(error.into())),
         }
         fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(io)?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -127,13 +146,20 @@ pub(super) fn create_private_dir(path: &Path) -> io::Result<()> {
 
 /// Writes `bytes` to `path`, readable by its owner only, whole or not at all, and durably.
 pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let aside = path.with_added_extension("new");
     match fs::remove_file(&aside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&aside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&aside, path)?;
@@ -159,8 +185,14 @@ mod tests {
     fn a_directory_with_other_things_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("thesis.tex"), "").unwrap();
-        assert!(matches!(DataDir::open(folder.path()), Err(DataDirError::Foreign { found, .. }) if found == "thesis.tex"));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing was added");
+        assert!(
+            matches!(DataDir::open(folder.path()), Err(DataDirError::Foreign { found, .. }) if found == "thesis.tex")
+        );
+        assert_eq!(
+            fs::read_dir(folder.path()).unwrap().count(),
+            1,
+            "nothing was added"
+        );
     }
 
     #[test]

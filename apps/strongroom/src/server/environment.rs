@@ -9,7 +9,11 @@ use zeroize::Zeroize;
 
 /// The variables that may hold a seal key, the first one set counts. The last two are 1Backend's and, before it,
 /// OpenOrch's.
-const SEAL_KEY_VARIABLES: [&str; 3] = ["STRONGROOM_SEAL_KEY", "OB_ENCRYPTION_KEY", "OPENORCH_ENCRYPTION_KEY"];
+const SEAL_KEY_VARIABLES: [&str; 3] = [
+    "STRONGROOM_SEAL_KEY",
+    "OB_ENCRYPTION_KEY",
+    "OPENORCH_ENCRYPTION_KEY",
+];
 
 /// Places outside the data directory, and a key.
 #[derive(Debug)]
@@ -26,15 +30,25 @@ impl Environment {
     /// That of this process; `None` without a home directory.
     #[must_use]
     pub fn of_process() -> Option<Self> {
-        let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+        let home = std::env::var_os("HOME")
+            .filter(|home| !home.is_empty())
+            .map(PathBuf::from);
         let folder = |variable: &str, default: &str| {
-            let given = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
-            Some(given.or_else(|| Some(home.as_ref()?.join(default)))?.join("strongroom"))
+            let given = std::env::var_os(variable)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute());
+            Some(
+                given
+                    .or_else(|| Some(home.as_ref()?.join(default)))?
+                    .join("strongroom"),
+            )
         };
         Some(Self {
             key_dir: folder("XDG_CONFIG_HOME", ".config")?,
             state_dir: folder("XDG_STATE_HOME", ".local/state")?,
-            seal_key: SEAL_KEY_VARIABLES.iter().find_map(|&variable| Some((variable, read(variable)?))),
+            seal_key: SEAL_KEY_VARIABLES
+                .iter()
+                .find_map(|&variable| Some((variable, read(variable)?))),
         })
     }
 

@@ -77,7 +77,10 @@ impl Server {
         let tls = config.tls.as_ref().map(TlsConfig::load).transpose()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let listeners = Listeners::bind(&config.listen, tls)?;
-        let url = format!("{scheme}://{}", listeners.addresses().first().map_or_else(String::new, reachable));
+        let url = format!(
+            "{scheme}://{}",
+            listeners.addresses().first().map_or_else(String::new, reachable)
+        );
         let booted = boot(config, environment, &url, clock.clone(), rng.clone(), wrap).await?;
 
         let mut registry = operations::registry();
@@ -92,7 +95,15 @@ impl Server {
         };
         let router = operations::router(operations, dialects);
         let (data_dir, admin_slug) = (config.data_dir.clone(), config.admin_slug.to_string());
-        Ok(Self { booted, listeners, router, is_ready, url, data_dir, admin_slug })
+        Ok(Self {
+            booted,
+            listeners,
+            router,
+            is_ready,
+            url,
+            data_dir,
+            admin_slug,
+        })
     }
 
     /// Where a client on this machine reaches it.
@@ -133,7 +144,10 @@ impl Server {
         self.listeners.serve(self.router, draining).await;
         if let Err(error) = self.booted.core.shutdown().await {
             let error = &error as &dyn std::error::Error;
-            tracing::error!(error, "the ledger is not closed; what waits is safe, and enters it at the next start");
+            tracing::error!(
+                error,
+                "the ledger is not closed; what waits is safe, and enters it at the next start"
+            );
         }
     }
 }
@@ -142,8 +156,12 @@ impl Server {
 fn reachable(address: &SocketAddr) -> String {
     let mut address = *address;
     match address {
-        SocketAddr::V4(v4) if v4.ip().is_unspecified() => address.set_ip(std::net::Ipv4Addr::LOCALHOST.into()),
-        SocketAddr::V6(v6) if v6.ip().is_unspecified() => address.set_ip(std::net::Ipv6Addr::LOCALHOST.into()),
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => {
+            address.set_ip(std::net::Ipv4Addr::LOCALHOST.into())
+        }
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
+            address.set_ip(std::net::Ipv6Addr::LOCALHOST.into())
+        }
         _ => {}
     }
     address.to_string()

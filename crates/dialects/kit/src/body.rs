@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use axum::body::HttpBody;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_ENCODING;
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use strongroom_base::{Ttl, limits};
 use strongroom_sdk::Error;
@@ -12,6 +13,10 @@ use strongroom_secret::SecretBuffer;
 
 /// How long a whole body may take to arrive.
 pub const BODY_READ: Ttl = Ttl::from_secs(30);
+
+/// How much is still read of a body that is too large. Most clients send all before they read, and would see a broken
+/// connection instead of the answer.
+const DISCARDED_BYTES: usize = 4 * limits::BODY_BYTES;
 
 /// A request's body, or why it was not read. Extracting it never rejects, so that the dialect can have the failure
 /// recorded.
@@ -58,26 +63,43 @@ async fn read(request: Request) -> Result<SecretBuffer, Error> {
         ));
     }
     let mut body = request.into_body();
-    // The declared length, if there is one: it spares reading what will be refused, and growing what will be read.
+    // The declared length, if there is one: it spares keeping what will be refused, and growing what will be kept.
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if declared > limits::BODY_BYTES {
+        discard(body).await;
         return Err(too_large());
     }
     let mut bytes = SecretBuffer::with_capacity(declared);
-    while let Some(frame) = body.frame().await {
-        // Trailers are frames, too, and say nothing here.
-        let Ok(data) = frame
-            .map_err(|_| Error::invalid("body", "ended early"))?
-            .into_data()
-        else {
-            continue;
-        };
+    while let Some(data) = next(&mut body).await? {
         if bytes.expose().len() + data.len() > limits::BODY_BYTES {
+            discard(body).await;
             return Err(too_large());
         }
         bytes.extend(&data);
     }
     Ok(bytes)
+}
+
+/// The body's next bytes; `None` at its end.
+async fn next(body: &mut axum::body::Body) -> Result<Option<Bytes>, Error> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Error::invalid("body", "ended early"))?;
+        // Trailers are frames, too, and say nothing here.
+        if let Ok(data) = frame.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads on without keeping anything.
+async fn discard(mut body: axum::body::Body) {
+    let mut left = DISCARDED_BYTES;
+    while let Ok(Some(data)) = next(&mut body).await
+        && data.len() < left
+    {
+        left -= data.len();
+    }
 }
 
 fn too_large() -> Error {

@@ -48,7 +48,7 @@ impl StaticEngine {
         let mut secrets = Vec::new();
         for mount in permit.mounts() {
             let names = match &selected {
-                Some(names) => Vec::clone(names),
+                Some(names) => names.iter().cloned().collect(),
                 None => readable_names(permit, mount).await?,
             };
             for name in names {
