@@ -1,0 +1,48 @@
+//! The project's chores: `cargo xtask ci | check | golden`.
+#![expect(clippy::print_stdout, reason = "it is a command line tool")]
+
+mod ci;
+mod metadata;
+mod shell;
+mod tidy;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "usage: cargo xtask ci      install what the tests need, check, run every test
+       cargo xtask check   formatting, lints, tidiness, dependencies
+       cargo xtask golden  write golden files anew, for you to review";
+
+fn main() -> Result<()> {
+    std::env::set_current_dir(shell::root()?)?;
+    match std::env::args().nth(1).as_deref() {
+        Some("ci") => ci::run(),
+        Some("check") => check(),
+        Some("golden") => golden(),
+        _ => bail!("{USAGE}"),
+    }
+}
+
+fn check() -> Result<()> {
+    tidy::run()?;
+    shell::cargo(&["fmt", "--all", "--check"])?;
+    shell::cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--profile",
+        "ci",
+        "--",
+        "-D",
+        "warnings",
+    ])
+}
+
+/// Golden files are written by the tests that compare them, when asked to.
+fn golden() -> Result<()> {
+    tidy::update_golden()?;
+    shell::run(
+        shell::command("cargo")
+            .args(["test", "--workspace", "--profile", "ci"])
+            .env("UPDATE_GOLDEN", "1"),
+    )
+}
