@@ -1,6 +1,6 @@
 //! What cargo knows of the packages.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -16,23 +16,38 @@ pub(crate) struct Package {
     pub(crate) ours: Option<Vec<String>>,
 }
 
-/// All packages that are built for some target or test, optional ones only where they are switched on.
+/// All packages that are built for some platform or test, optional ones only where they are switched on.
 pub(crate) fn packages() -> Result<Vec<Package>> {
     let metadata: Value = serde_json::from_str(&shell::output(
         "cargo",
         &["metadata", "--format-version", "1", "--locked"],
     )?)?;
-    let list = |path: &str| {
-        metadata
-            .pointer(path)
-            .and_then(Value::as_array)
-            .context("unknown metadata")
-    };
-    let used = reachable(list("/workspace_members")?, list("/resolve/nodes")?);
-    let used = list("/packages")?
-        .iter()
-        .filter(|package| used.contains(text(package, "id")));
-    Ok(used.map(package).collect())
+    let packages = metadata
+        .get("packages")
+        .and_then(Value::as_array)
+        .context("no packages")?;
+    // The metadata's own graph has what features of a dependency could bring but do not.
+    let tree = [
+        "tree",
+        "--workspace",
+        "--locked",
+        "--target",
+        "all",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+    ];
+    let tree = shell::output("cargo", &tree)?;
+    let used: BTreeSet<(&str, &str)> = tree
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split(' ');
+            Some((words.next()?, words.next()?.strip_prefix('v')?))
+        })
+        .collect();
+    let is_used = |package: &&Value| used.contains(&(text(package, "name"), text(package, "version")));
+    Ok(packages.iter().filter(is_used).map(package).collect())
 }
 
 fn package(package: &Value) -> Package {
@@ -52,22 +67,6 @@ fn package(package: &Value) -> Package {
                 .collect()
         }),
     }
-}
-
-/// The ids of everything that `roots` need.
-fn reachable<'m>(roots: &'m [Value], nodes: &'m [Value]) -> BTreeSet<&'m str> {
-    let needs: BTreeMap<&str, &Value> = nodes.iter().map(|node| (text(node, "id"), node)).collect();
-    let mut reached = BTreeSet::new();
-    let mut open: Vec<&str> = roots.iter().filter_map(Value::as_str).collect();
-    while let Some(id) = open.pop() {
-        if reached.insert(id) {
-            let dependencies = needs
-                .get(id)
-                .and_then(|node| node.get("dependencies")?.as_array());
-            open.extend(dependencies.into_iter().flatten().filter_map(Value::as_str));
-        }
-    }
-    reached
 }
 
 fn text<'v>(value: &'v Value, field: &str) -> &'v str {

@@ -17,7 +17,9 @@ impl Home {
     /// # Errors
     /// When the system gives no temporary directory.
     pub fn new() -> Result<Self> {
-        Ok(Self(tempfile::Builder::new().prefix("strongroom-test").tempdir()?))
+        Ok(Self(
+            tempfile::Builder::new().prefix("strongroom-test").tempdir()?,
+        ))
     }
 
     /// The directory.
@@ -45,7 +47,11 @@ impl Home {
     pub fn command(&self, name: &str) -> Result<Command> {
         use std::os::unix::process::CommandExt;
         let mut command = Command::new(program()?);
-        command.arg0(name).env_clear().env("HOME", self.path()).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command
+            .arg0(name)
+            .env_clear()
+            .env("HOME", self.path())
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default());
         Ok(command)
     }
 
@@ -55,7 +61,12 @@ impl Home {
     /// When the program is not built.
     pub fn up(&self, flags: &[&str]) -> Result<Command> {
         let mut command = self.command("strongroom")?;
-        command.arg("up").arg("--data").arg(self.data()).arg("--credentials-out").arg(self.credentials());
+        command
+            .arg("up")
+            .arg("--data")
+            .arg(self.data())
+            .arg("--credentials-out")
+            .arg(self.credentials());
         command.args(["--listen", "127.0.0.1:0"]).args(flags);
         Ok(command)
     }
@@ -75,7 +86,9 @@ impl Home {
     pub fn password(&self) -> Result<String> {
         let credentials = std::fs::read(self.credentials()).context("there was no first start yet")?;
         let credentials: serde_json::Value = serde_json::from_slice(&credentials)?;
-        let password = credentials.pointer("/admin/password").and_then(serde_json::Value::as_str);
+        let password = credentials
+            .pointer("/admin/password")
+            .and_then(serde_json::Value::as_str);
         Ok(password.context("the credentials have no password")?.to_owned())
     }
 }

@@ -4,22 +4,24 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-/// The program under test, built beside this test: `target/<profile>/strongroom`.
+/// The program under test: `target/<profile>/strongroom`, where this program or, for a test, its folder `deps` is.
 ///
 /// # Errors
 /// When it is not there: build the whole workspace.
 pub fn program() -> Result<PathBuf> {
-    let test = std::env::current_exe()?;
-    let profile = test.ancestors().nth(2).context("a test runs in target/<profile>/deps")?;
-    let program = profile.join("strongroom");
-    if !program.exists() {
-        bail!("`{}` is not built: run cargo build --workspace with the same profile", program.display());
-    }
-    Ok(program)
+    let this = std::env::current_exe()?;
+    let mut beside = this.ancestors().skip(1).take(2).map(|folder| folder.join("strongroom"));
+    beside.find(|program| program.is_file()).with_context(|| {
+        format!(
+            "there is no `strongroom` beside `{}`: run cargo build --workspace with the same profile",
+            this.display()
+        )
+    })
 }
 
 /// A running server. Dropping it kills it, as `kill -9` does.
@@ -27,6 +29,8 @@ pub struct Server {
     child: Child,
     url: String,
     log: Arc<Mutex<String>>,
+    /// Fills `log` until the server ends.
+    reader: Option<JoinHandle<()>>,
     greeting: String,
 }
 
@@ -36,7 +40,11 @@ impl Server {
     /// # Errors
     /// When it ends instead, with what it said.
     pub fn start(mut command: Command) -> Result<Self> {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let log = Arc::new(Mutex::new(String::new()));
         let reader = std::thread::spawn({
@@ -52,7 +60,11 @@ impl Server {
         let mut stdout = BufReader::new(stdout.context("no stdout")?);
         let mut greeting = String::new();
         stdout.read_line(&mut greeting)?;
-        let Some(url) = greeting.trim().strip_prefix("Strongroom is ready at ").map(str::to_owned) else {
+        let Some(url) = greeting
+            .trim()
+            .strip_prefix("Strongroom is ready at ")
+            .map(str::to_owned)
+        else {
             let status = child.wait()?;
             let _ = reader.join();
             let log = log.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,7 +74,13 @@ impl Server {
         let mut chunk = [0; 8192];
         let read = stdout.read(&mut chunk)?;
         greeting.push_str(&String::from_utf8_lossy(chunk.get(..read).unwrap_or_default()));
-        Ok(Self { child, url, log, greeting })
+        Ok(Self {
+            child,
+            url,
+            log,
+            reader: Some(reader),
+            greeting,
+        })
     }
 
     /// Where it is reached, without a slash at the end.
@@ -99,16 +117,39 @@ impl Server {
         Ok(())
     }
 
+    /// Asks it to stop, as `kill -TERM` does.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn terminate(&self) -> Result<()> {
+        let asked = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status()?;
+        if !asked.success() {
+            bail!("cannot signal the server");
+        }
+        Ok(())
+    }
+
+    /// Waits until it has ended; the log is then complete.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        let status = self.child.wait()?;
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join(); // a panic in it has been printed
+        }
+        Ok(status)
+    }
+
     /// Asks it to stop and waits until it has.
     ///
     /// # Errors
     /// When the system refuses.
     pub fn stop(mut self) -> Result<ExitStatus> {
-        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
-        if !asked.success() {
-            bail!("cannot signal the server");
-        }
-        Ok(self.child.wait()?)
+        self.terminate()?;
+        self.wait()
     }
 
     /// Sends one JSON request; gives the status and the body, `Null` when it is no JSON.
@@ -117,13 +158,18 @@ impl Server {
     /// When there is no answer.
     pub async fn call(&self, method: &str, path: &str, token: &str, body: &Value) -> Result<(u16, Value)> {
         let client = reqwest::Client::builder().no_proxy().build()?;
-        let mut request = client.request(method.parse()?, format!("{}{path}", self.url)).body(body.to_string());
+        let mut request = client
+            .request(method.parse()?, format!("{}{path}", self.url))
+            .body(body.to_string());
         if !token.is_empty() {
             request = request.bearer_auth(token);
         }
         let response = request.send().await?;
         let status = response.status().as_u16();
-        Ok((status, serde_json::from_str(&response.text().await?).unwrap_or_default()))
+        Ok((
+            status,
+            serde_json::from_str(&response.text().await?).unwrap_or_default(),
+        ))
     }
 
     /// Logs `slug` in to the app `unnamed`; gives the token.
@@ -134,7 +180,9 @@ impl Server {
         let body = serde_json::json!({"appHost": "unnamed", "slug": slug, "password": password});
         let (status, reply) = self.call("POST", "/user-svc/login", "", &body).await?;
         let token = reply.pointer("/token/token").and_then(Value::as_str);
-        Ok(token.with_context(|| format!("login of {slug}: {status} {reply}"))?.to_owned())
+        Ok(token
+            .with_context(|| format!("login of {slug}: {status} {reply}"))?
+            .to_owned())
     }
 }
 

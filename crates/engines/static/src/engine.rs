@@ -40,7 +40,7 @@ impl StaticEngine {
         {
             return Err(too_many("names"));
         }
-        let selected = op
+        let selected: Option<BTreeSet<Name>> = op
             .names
             .map(|names| names.iter().map(|name| parse("id", name)).collect())
             .transpose()?;
