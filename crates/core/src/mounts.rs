@@ -168,3 +168,35 @@ fn path_key(view: &View, workspace: WorkspaceId, path: &Name) -> Result<StorageK
     segments.extend_from_slice(path.segments());
     view.named(&Name::from_stored(segments))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `docs/formats/record.md`: a field's number and form are on disk and never change.
+    #[test]
+    fn the_bytes_of_records() {
+        let record = MountRecord {
+            id: MountId(1),
+            uid: MountUid::from_bytes([2; 16]),
+            path: "apps/h".into(),
+        };
+        let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let two = "02".repeat(16);
+        assert_eq!(
+            hex(minicbor::to_vec(&record).unwrap()),
+            format!("830150{two}66617070732f68")
+        );
+        assert_eq!(hex(minicbor::to_vec(PathOf(MountId(1))).unwrap()), "8101");
+    }
+
+    #[test]
+    fn a_host_is_one_segment() {
+        for host in ["unnamed", "example.com", "localhost:8080"] {
+            assert_eq!(app_path(host).unwrap().to_string(), format!("apps/{host}"));
+        }
+        for host in ["", "a/b", "..", "a\0b"] {
+            assert!(app_path(host).is_err(), "{host:?}");
+        }
+    }
+}

@@ -165,3 +165,30 @@ impl Directory {
         self.view.named(&Name::from_stored(vec![slug.to_string()]))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `docs/formats/record.md`: a field's number and form are on disk and never change.
+    #[test]
+    fn the_bytes_of_records() {
+        let id = PrincipalId::from_bytes([1; 16]);
+        let principal = Principal {
+            id,
+            slug: Slug::new("al").unwrap(),
+            name: "A".into(),
+            roles: vec![Role::Admin],
+            standing: Standing::Reserved,
+            created: Timestamp::from_millis(2),
+            updated: Timestamp::from_millis(3),
+        };
+        let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let one = "01".repeat(16);
+        assert_eq!(
+            hex(minicbor::to_vec(&principal).unwrap()),
+            format!("8750{one}62616c61418100010203")
+        );
+        assert_eq!(hex(minicbor::to_vec(SlugOf(id)).unwrap()), format!("8150{one}"));
+    }
+}

@@ -174,3 +174,38 @@ impl Sessions {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `docs/formats/record.md`: a field's number and form are on disk and never change.
+    #[test]
+    fn the_bytes_of_records() {
+        let session = Session {
+            lease: LeaseId::from_bytes([1; 16]),
+            principal: PrincipalId::from_bytes([2; 16]),
+            workspace: WorkspaceId::DEFAULT,
+            mount: MountId(4),
+            device: "d".into(),
+            term: Term {
+                created: Timestamp::from_millis(5),
+                idle_until: Timestamp::from_millis(6),
+                deadline: Timestamp::from_millis(7),
+            },
+        };
+        let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let (one, two) = ("01".repeat(16), "02".repeat(16));
+        let session = hex(minicbor::to_vec(&session).unwrap());
+        assert_eq!(session, format!("8650{one}50{two}0104616483050607"));
+        let pointer = hex(minicbor::to_vec(Pointer([3; 32])).unwrap());
+        assert_eq!(pointer, format!("815820{}", "03".repeat(32)));
+    }
+
+    #[test]
+    fn a_text_too_long_is_no_token() {
+        let of_length = |length| SessionKey::of(&SecretText::new("x".repeat(length)));
+        assert!(of_length(limits::TOKEN_BYTES).is_some());
+        assert!(of_length(limits::TOKEN_BYTES + 1).is_none());
+    }
+}

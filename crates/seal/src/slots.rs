@@ -226,6 +226,26 @@ mod tests {
         assert!(slots.open(HERE, &keys).unwrap().root.expose() == root.expose());
     }
 
+    /// `docs/formats/slots.md` shows these bytes.
+    #[test]
+    fn the_bytes_of_format_1() {
+        let slots = Slots {
+            format: FORMAT,
+            slots: vec![Slot {
+                id: 1,
+                kind: SlotKind::EnvVar,
+                wrapped: vec![9; 72],
+            }],
+        };
+        let hex: String = slots
+            .to_bytes()
+            .unwrap()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!(hex, format!("8201818301025848{}", "09".repeat(72)));
+    }
+
     proptest! {
         #[test]
         fn arbitrary_tables_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {

@@ -109,3 +109,59 @@ fn encode_bytes<C, W: minicbor::encode::Write>(
 fn decode_bytes<C>(d: &mut minicbor::Decoder<'_>, _: &mut C) -> Result<SecretBytes, minicbor::decode::Error> {
     Ok(SecretBytes::new(d.bytes()?.to_vec()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use strongroom_base::SecretId;
+    use strongroom_policy::PrincipalSet;
+
+    fn hex(record: &impl Encode<()>) -> String {
+        let bytes = minicbor::to_vec(record).unwrap();
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// `docs/formats/record.md`: a field's number and form are on disk and never change.
+    #[test]
+    fn the_bytes_of_records() {
+        let owner = PrincipalId::from_bytes([1; 16]);
+        let secret = SecretRecord {
+            id: SecretId::from_bytes([2; 16]),
+            lists: Lists {
+                readers: PrincipalSet::from_iter([owner]),
+                ..Lists::default()
+            },
+            versions: vec![
+                Version {
+                    number: 1,
+                    created: Timestamp::from_millis(3),
+                    slot: Some(0),
+                },
+                Version {
+                    number: 2,
+                    created: Timestamp::from_millis(4),
+                    slot: None,
+                },
+            ],
+            current: Payload::Inline(SecretBytes::new(b"v".to_vec())),
+            owner,
+            created: Timestamp::from_millis(3),
+            updated: Timestamp::from_millis(4),
+        };
+        let (one, two) = ("01".repeat(16), "02".repeat(16));
+        assert_eq!(
+            hex(&secret),
+            format!("8750{two}868150{one}80808080808283010300820204820081417650{one}0304")
+        );
+        assert_eq!(hex(&Payload::Beside), "820180");
+        let payload = PayloadRecord {
+            version: 1,
+            value: SecretBytes::new(b"v".to_vec()),
+        };
+        assert_eq!(hex(&payload), "82014176");
+        let readable = ReadableBy {
+            segments: vec!["a".into(), "b".into()],
+        };
+        assert_eq!(hex(&readable), "818261616162");
+    }
+}

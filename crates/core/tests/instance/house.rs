@@ -1,0 +1,123 @@
+//! An instance in this process: real but for its storage, which is memory, and its clock, which a test moves.
+
+use std::sync::Arc;
+
+use strongroom_barrier::RootKey;
+use strongroom_base::{Clock, InstanceId, ManualClock, RequestId, Rng, Slug, SystemRng, Timestamp};
+use strongroom_core::accounts::{Login, Register};
+use strongroom_core::{Core, Credential, Engines, Foundations, NewInstance, Request, Settings, TokenForm};
+use strongroom_engine_static::StaticEngine;
+use strongroom_ledger::Journal;
+use strongroom_sdk::{Error, Op};
+use strongroom_secret::SecretText;
+use strongroom_storage::Storage;
+use tempfile::TempDir;
+
+/// 2026-01-01T00:00:00Z.
+const BIRTH: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+const PASSWORD: &str = "correct horse battery";
+
+/// Tokens that differ in the claims that every dialect has.
+pub(crate) const FORM: TokenForm = TokenForm::Jwt(|facts| {
+    [("jti".to_owned(), facts.lease.to_string().into())]
+        .into_iter()
+        .collect()
+});
+
+/// The instance. Its first administrator is `admin`, and anyone may register.
+pub(crate) struct House {
+    pub(crate) clock: Arc<ManualClock>,
+    core: Arc<Core>,
+    rng: Arc<SystemRng>,
+    _dir: TempDir,
+}
+
+impl House {
+    /// A new instance in `storage`, which is empty.
+    pub(crate) async fn on(storage: Arc<dyn Storage>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (clock, rng) = (Arc::new(ManualClock::at(BIRTH)), Arc::new(SystemRng::default()));
+        let foundations = Foundations {
+            data_dir: dir.path().to_owned(),
+            storage,
+            journal: Journal::open(&dir.path().join("journal")).unwrap(),
+            clock: clock.clone(),
+            rng: rng.clone(),
+        };
+        let new = NewInstance {
+            id: InstanceId::generate(&*clock, &*rng),
+            root: RootKey::generate(&*rng),
+            slots: Vec::new(),
+            admin: Slug::new("admin").unwrap(),
+            password: SecretText::new(PASSWORD.to_owned()),
+        };
+        let (settings, engines) = (
+            Settings {
+                open_registration: true,
+                is_secure: true,
+            },
+            Engines::default(),
+        );
+        let core = Core::create(foundations, new, settings, engines.with(StaticEngine))
+            .await
+            .unwrap();
+        Self {
+            clock,
+            core,
+            rng,
+            _dir: dir,
+        }
+    }
+
+    /// What becomes of `op` when the holder of `token` asks for it.
+    pub(crate) async fn call<O: Op>(&self, token: &str, op: O) -> Result<O::Outcome, Error> {
+        self.ask(Credential::Token(SecretText::new(token.to_owned())), op)
+            .await
+    }
+
+    /// The token of a new session of `slug`.
+    pub(crate) async fn log_in(&self, slug: &str) -> String {
+        let op = Login {
+            host: "unnamed".to_owned(),
+            slug: slug.to_owned(),
+            password: SecretText::new(PASSWORD.to_owned()),
+            device: String::new(),
+            form: FORM,
+        };
+        self.ask(Credential::None, op)
+            .await
+            .unwrap()
+            .token
+            .expose()
+            .to_owned()
+    }
+
+    /// Makes the account `slug`; gives the token of its first session.
+    pub(crate) async fn register(&self, slug: &str) -> String {
+        let op = Register {
+            host: "unnamed".to_owned(),
+            slug: slug.to_owned(),
+            name: String::new(),
+            password: SecretText::new(PASSWORD.to_owned()),
+            device: String::new(),
+            form: FORM,
+        };
+        self.ask(Credential::None, op)
+            .await
+            .unwrap()
+            .token
+            .expose()
+            .to_owned()
+    }
+
+    async fn ask<O: Op>(&self, caller: Credential, op: O) -> Result<O::Outcome, Error> {
+        let (clock, rng): (&dyn Clock, &dyn Rng) = (&*self.clock, &*self.rng);
+        let request = Request {
+            id: RequestId::generate(clock, rng),
+            caller,
+            source: "192.0.2.7".into(),
+            op,
+        };
+        self.core.call(request).await
+    }
+}

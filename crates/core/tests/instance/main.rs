@@ -1,0 +1,14 @@
+//! A whole instance in this process, through its one door, `Core::call`.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "fixtures of tests may panic"
+)]
+
+mod house;
+mod lists;
+mod preconditions;
+mod sessions;
+mod tampering;
