@@ -1,9 +1,6 @@
 //! The chain of keys: root key → keyring (KEKs) → workspace keys (DEKs, name key, ledger key).
 
 use aws_lc_rs::hmac;
-use minicbor::bytes::ByteSlice;
-use minicbor::decode::{self, Decoder};
-use minicbor::encode::{self, Encoder, Write};
 use minicbor::{Decode, Encode};
 use strongroom_base::Rng;
 use strongroom_secret::Key;
@@ -44,7 +41,7 @@ impl RootKey {
 pub(crate) struct Epoch {
     #[n(0)]
     number: u32,
-    #[cbor(n(1), encode_with = "encode_key", decode_with = "decode_key")]
+    #[cbor(n(1), with = "crate::cbor::key")]
     key: Key,
 }
 
@@ -61,9 +58,9 @@ pub(crate) struct WorkspaceKeyRecord {
     #[n(0)]
     deks: Vec<Epoch>,
     /// Names are looked up by their tokens, so this key cannot rotate with the DEKs.
-    #[cbor(n(1), encode_with = "encode_key", decode_with = "decode_key")]
+    #[cbor(n(1), with = "crate::cbor::key")]
     name_key: Key,
-    #[cbor(n(2), encode_with = "encode_key", decode_with = "decode_key")]
+    #[cbor(n(2), with = "crate::cbor::key")]
     ledger_key: Key,
 }
 
@@ -161,13 +158,4 @@ pub fn derive(key: &Key, purpose: &[u8]) -> Key {
             .zip(tag.as_ref())
             .for_each(|(to, from)| *to = *from)
     })
-}
-
-fn encode_key<C, W: Write>(key: &Key, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
-    e.bytes(key.expose())?.ok()
-}
-
-fn decode_key<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<Key, decode::Error> {
-    let bytes: &ByteSlice = d.decode()?;
-    Key::from_slice(bytes).ok_or_else(|| decode::Error::message("a key has another length"))
 }

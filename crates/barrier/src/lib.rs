@@ -6,6 +6,7 @@
 //!
 //! Invariant: nothing else calls an AEAD on stored data, and storage never sees a name or a value.
 
+pub mod cbor;
 pub mod envelope;
 pub mod keyring;
 pub mod planes;

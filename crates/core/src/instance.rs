@@ -118,7 +118,7 @@ pub enum OpenError {
 /// The seed of the key that signs a generation's checkpoints.
 #[derive(Encode, Decode)]
 struct LedgerKeyRecord {
-    #[cbor(n(0), encode_with = "encode_seed", decode_with = "decode_seed")]
+    #[cbor(n(0), with = "strongroom_barrier::cbor::key")]
     seed: Key,
 }
 
@@ -345,16 +345,4 @@ impl FieldSealer for LedgerFields {
 
 fn ledger_key(view: &View, generation: u32) -> strongroom_barrier::StorageKey {
     view.ordered(Kind::LedgerKey, &[&generation.to_be_bytes()])
-}
-
-fn encode_seed<C, W: minicbor::encode::Write>(
-    seed: &Key,
-    e: &mut minicbor::Encoder<W>,
-    _: &mut C,
-) -> Result<(), minicbor::encode::Error<W::Error>> {
-    e.bytes(seed.expose())?.ok()
-}
-
-fn decode_seed<C>(d: &mut minicbor::Decoder<'_>, _: &mut C) -> Result<Key, minicbor::decode::Error> {
-    Key::from_slice(d.bytes()?).ok_or_else(|| minicbor::decode::Error::message("a seed has another length"))
 }

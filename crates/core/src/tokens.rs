@@ -24,7 +24,7 @@ pub enum TokenForm {
 /// The stored key: PKCS#8.
 #[derive(Encode, Decode)]
 struct TokenKeyRecord {
-    #[cbor(n(0), encode_with = "encode_bytes", decode_with = "decode_bytes")]
+    #[cbor(n(0), with = "strongroom_barrier::cbor::secret_bytes")]
     pkcs8: SecretBytes,
 }
 
@@ -86,16 +86,4 @@ impl TokenKey {
             }
         }
     }
-}
-
-fn encode_bytes<C, W: minicbor::encode::Write>(
-    value: &SecretBytes,
-    e: &mut minicbor::Encoder<W>,
-    _: &mut C,
-) -> Result<(), minicbor::encode::Error<W::Error>> {
-    e.bytes(value.expose())?.ok()
-}
-
-fn decode_bytes<C>(d: &mut minicbor::Decoder<'_>, _: &mut C) -> Result<SecretBytes, minicbor::decode::Error> {
-    Ok(SecretBytes::new(d.bytes()?.to_vec()))
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use strongroom_base::{Clock, Timestamp, Ttl};
 use strongroom_core::accounts::{Refresh, WhoAmI};
 use strongroom_sdk::{Error, NotProved};
@@ -158,31 +159,42 @@ fn a_pause() -> impl Strategy<Value = Ttl> {
     ]
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
-    #[test]
-    fn any_pattern_of_use_and_refresh_follows_the_rule(
-        steps in proptest::collection::vec((a_pause(), prop::bool::weighted(0.1)), 1..120)
-    ) {
-        Runtime::new().unwrap().block_on(async {
-            let house = house().await;
-            let mut token = house.log_in("admin").await;
-            let start = house.clock.now();
-            let mut model = Model { ends: start.after(hours(12)), deadline: start.after(DAYS_30) };
-            for (pause, refresh) in steps {
-                house.clock.advance(pause);
-                let now = house.clock.now();
-                let expected = model.accepts(now);
-                prop_assert_eq!(house.accepts(&token).await, expected);
-                if !expected {
-                    token = house.log_in("admin").await;
-                    model = Model { ends: now.after(hours(12)), deadline: now.after(DAYS_30) };
-                } else if refresh {
-                    token = house.refresh(&token).await;
-                    model.ends = now.after(hours(12)).min(model.deadline);
-                }
-            }
-            Ok(())
-        })?;
+async fn follows_the_rule(house: &House, steps: Vec<(Ttl, bool)>) -> Result<(), TestCaseError> {
+    let begin = async || {
+        let now = house.clock.now();
+        let model = Model {
+            ends: now.after(hours(12)),
+            deadline: now.after(DAYS_30),
+        };
+        (house.log_in("admin").await, model)
+    };
+    let (mut token, mut model) = begin().await;
+    for (pause, refresh) in steps {
+        house.clock.advance(pause);
+        let now = house.clock.now();
+        let expected = model.accepts(now);
+        prop_assert_eq!(house.accepts(&token).await, expected);
+        if !expected {
+            (token, model) = begin().await;
+        } else if refresh {
+            token = house.refresh(&token).await;
+            model.ends = now.after(hours(12)).min(model.deadline);
+        }
     }
+    Ok(())
+}
+
+#[test]
+fn any_pattern_of_use_and_refresh_follows_the_rule() {
+    let runtime = Runtime::new().unwrap();
+    let house = runtime.block_on(house());
+    let config = ProptestConfig {
+        cases: 60,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let steps = proptest::collection::vec((a_pause(), prop::bool::weighted(0.1)), 1..120);
+    TestRunner::new(config)
+        .run(&steps, |steps| runtime.block_on(follows_the_rule(&house, steps)))
+        .unwrap();
 }

@@ -46,7 +46,7 @@ pub(crate) struct Version {
 pub(crate) enum Payload {
     /// Here.
     #[n(0)]
-    Inline(#[cbor(n(0), encode_with = "encode_bytes", decode_with = "decode_bytes")] SecretBytes),
+    Inline(#[cbor(n(0), with = "strongroom_barrier::cbor::secret_bytes")] SecretBytes),
     /// In the payload row of the current version's slot.
     #[n(1)]
     Beside,
@@ -57,7 +57,7 @@ pub(crate) enum Payload {
 pub(crate) struct PayloadRecord {
     #[n(0)]
     pub(crate) version: u32,
-    #[cbor(n(1), encode_with = "encode_bytes", decode_with = "decode_bytes")]
+    #[cbor(n(1), with = "strongroom_barrier::cbor::secret_bytes")]
     pub(crate) value: SecretBytes,
 }
 
@@ -96,18 +96,6 @@ pub(crate) fn by_principal_key(mount: &Mount, principal: PrincipalId, secret: Se
 /// What all index rows of `principal` in `mount` begin with.
 pub(crate) fn by_principal_prefix(principal: PrincipalId, mount: MountId) -> Vec<u8> {
     [&principal.as_bytes()[..], &mount.0.to_be_bytes()].concat()
-}
-
-fn encode_bytes<C, W: minicbor::encode::Write>(
-    value: &SecretBytes,
-    e: &mut minicbor::Encoder<W>,
-    _: &mut C,
-) -> Result<(), minicbor::encode::Error<W::Error>> {
-    e.bytes(value.expose())?.ok()
-}
-
-fn decode_bytes<C>(d: &mut minicbor::Decoder<'_>, _: &mut C) -> Result<SecretBytes, minicbor::decode::Error> {
-    Ok(SecretBytes::new(d.bytes()?.to_vec()))
 }
 
 #[cfg(test)]
