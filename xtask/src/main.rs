@@ -9,7 +9,7 @@ mod tidy;
 use anyhow::{Result, bail};
 
 const USAGE: &str = "usage: cargo xtask ci      install what the tests need, check, run every test
-       cargo xtask check   formatting, lints, tidiness, dependencies
+       cargo xtask check   tidiness, dependencies, formatting, lints, documentation
        cargo xtask golden  write golden files anew, for you to review";
 
 fn main() -> Result<()> {
@@ -34,7 +34,12 @@ fn check() -> Result<()> {
         "--",
         "-D",
         "warnings",
-    ])
+    ])?;
+    shell::run(
+        shell::command("cargo")
+            .args(["doc", "--workspace", "--no-deps", "--profile", "ci"])
+            .env("RUSTDOCFLAGS", "-D warnings"),
+    )
 }
 
 /// Golden files are written by the tests that compare them, when asked to.

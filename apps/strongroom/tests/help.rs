@@ -94,6 +94,19 @@ fn the_reference_page_is_that_of_the_help_texts() {
     check(&root().join("../../docs/reference/cli.md"), &reference(&helps()));
 }
 
+/// That page is written by hand, so that it can say more than the help.
+#[test]
+fn the_configuration_page_has_every_setting_of_up() {
+    let page = fs::read_to_string(root().join("../../docs/reference/configuration.md")).unwrap();
+    let up = Strongroom::command().find_subcommand("up").unwrap().clone();
+    for setting in up.get_arguments() {
+        let (flag, env) = (setting.get_long().unwrap(), setting.get_env().unwrap());
+        let (flag, env) = (format!("| `--{flag}"), format!("| `{}`", env.to_str().unwrap()));
+        let has_both = |line: &&str| line.starts_with(&flag) && line.contains(&env);
+        assert_eq!(page.lines().filter(has_both).count(), 1, "{flag} {env}");
+    }
+}
+
 #[test]
 fn the_definitions_are_sound() {
     Strongroom::command().debug_assert();

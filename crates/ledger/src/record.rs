@@ -86,8 +86,12 @@ impl Record {
 
     /// Whether this is the refusal of a caller that nobody knows, of which a flood can come.
     pub(crate) fn is_anonymous_refusal(&self, outcome: Outcome) -> bool {
-        use Outcome::{Denied, Invalid, RateLimited, Unauthenticated};
-        self.principal.is_none() && matches!(outcome, Denied | Invalid | RateLimited | Unauthenticated)
+        use Outcome::{Denied, Invalid, NotFound, RateLimited, Unauthenticated};
+        let is_refusal = matches!(
+            outcome,
+            Denied | Invalid | NotFound | RateLimited | Unauthenticated
+        );
+        self.principal.is_none() && is_refusal
     }
 }
 

@@ -15,7 +15,11 @@ use serde_json::Value;
 /// When it is not there: build the whole workspace.
 pub fn program() -> Result<PathBuf> {
     let this = std::env::current_exe()?;
-    let mut beside = this.ancestors().skip(1).take(2).map(|folder| folder.join("strongroom"));
+    let mut beside = this
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join("strongroom"));
     beside.find(|program| program.is_file()).with_context(|| {
         format!(
             "there is no `strongroom` beside `{}`: run cargo build --workspace with the same profile",

@@ -5,7 +5,7 @@ use spdx::{Expression, LicenseReq, ParseMode};
 
 use crate::metadata::Package;
 
-const LICENCES: [&str; 14] = [
+const LICENCES: [&str; 12] = [
     "MIT",
     "Apache-2.0",
     "BSD-2-Clause",
@@ -18,10 +18,9 @@ const LICENCES: [&str; 14] = [
     "BSL-1.0",
     "BlueOak-1.0.0",
     "CDLA-Permissive-2.0",
-    "MIT-0",
-    "Unlicense",
 ];
-/// A second cryptography provider, C libraries, and what is unmaintained or unsafe to parse with.
+/// A second cryptography provider, C libraries, and what is unmaintained or unsafe to parse with. Forks that only append
+/// to the name are meant, too.
 const BANNED: [&str; 9] = [
     "ring",
     "openssl-sys",
@@ -46,7 +45,11 @@ pub(crate) fn check(packages: &[Package]) -> Result<Vec<String>> {
         ..
     } in packages
     {
-        if BANNED.contains(&name.as_str()) {
+        let is_fork_of = |banned: &str| {
+            name.strip_prefix(banned)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+        };
+        if BANNED.into_iter().any(is_fork_of) {
             complaints.push(format!("{name} {version}: is banned"));
         }
         let expression = Expression::parse_mode(licence, ParseMode::LAX)?;
@@ -96,6 +99,8 @@ mod tests {
         assert_eq!(complaints(&[("a", "GPL-3.0-only")]), 1);
         assert_eq!(complaints(&[("a", "MIT AND GPL-3.0-only")]), 1);
         assert_eq!(complaints(&[("ring", "ISC")]), 1);
+        assert_eq!(complaints(&[("serde_yaml_ng", "MIT")]), 1);
+        assert_eq!(complaints(&[("ringbuf", "MIT")]), 0);
         assert_eq!(complaints(&[("hyper", "MIT"), ("hyper", "MIT")]), 1);
     }
 }

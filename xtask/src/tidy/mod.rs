@@ -6,7 +6,7 @@ mod sources;
 
 use std::fs;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::{metadata, shell};
 
@@ -38,19 +38,8 @@ pub(crate) fn run() -> Result<()> {
         &files,
         &fs::read_to_string(sources::EXPOSURES)?,
     ));
-    let guide = fs::read_to_string("ARCHITECTURE.md").context("ARCHITECTURE.md")?;
-    for path in ONE_REQUEST {
-        if !fs::exists(path)? || !guide.contains(path) {
-            complaints.push(format!(
-                "ARCHITECTURE.md: `{path}` is not there, or not on the walk of one request"
-            ));
-        }
-    }
-    for format in FORMATS {
-        if !fs::exists(format!("docs/formats/{format}.md"))? {
-            complaints.push(format!("docs/formats/{format}.md: missing"));
-        }
-    }
+    complaints.extend(walk(&files));
+    complaints.extend(formats(&files));
     let packages = metadata::packages()?;
     complaints.extend(arrows::check(&packages));
     complaints.extend(dependencies::check(&packages)?);
@@ -58,6 +47,32 @@ pub(crate) fn run() -> Result<()> {
         return Ok(());
     }
     bail!("not tidy:\n{}", complaints.join("\n"))
+}
+
+/// The files of the walk that are not there, or that the map does not name.
+fn walk(files: &[(String, String)]) -> Vec<String> {
+    let map = text_of(files, "ARCHITECTURE.md").unwrap_or_default();
+    let is_walked = |path: &&str| text_of(files, path).is_some() && map.contains(path);
+    let lost = ONE_REQUEST.into_iter().filter(|path| !is_walked(path));
+    lost.map(|path| format!("ARCHITECTURE.md: `{path}` is not there, or not on the walk of one request"))
+        .collect()
+}
+
+/// The formats without a page, or whose page the index does not have.
+fn formats(files: &[(String, String)]) -> Vec<String> {
+    let index = text_of(files, "docs/formats/README.md").unwrap_or_default();
+    let pages = FORMATS.map(|format| format!("{format}.md"));
+    let has_page = |page: &&String| {
+        text_of(files, &format!("docs/formats/{page}")).is_some() && index.contains(&format!("({page})"))
+    };
+    let lost = pages.iter().filter(|page| !has_page(page));
+    lost.map(|page| format!("docs/formats/{page}: is not there, or not in the index"))
+        .collect()
+}
+
+fn text_of<'f>(files: &'f [(String, String)], path: &str) -> Option<&'f str> {
+    let found = files.iter().find(|(name, _)| name == path);
+    found.map(|(_, text)| text.as_str())
 }
 
 /// Writes the list of places that read secrets anew, for a person to review.
@@ -73,4 +88,33 @@ fn files() -> Result<Vec<(String, String)>> {
         .lines()
         .filter_map(|path| Some((path.to_owned(), fs::read_to_string(path).ok()?)))
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(rule: fn(&[(String, String)]) -> Vec<String>, guide: &str, paths: &[String]) {
+        let file = |path: &String| (path.clone(), String::new());
+        let mut files: Vec<_> = paths.iter().map(file).collect();
+        let guide_text = || {
+            paths
+                .iter()
+                .map(|path| format!("`{path}` ({})", path.replace("docs/formats/", "")))
+        };
+        files.push((guide.to_owned(), guide_text().collect()));
+        assert_eq!(rule(&files), [""; 0]);
+        files[0].0.clear();
+        assert_eq!(rule(&files).len(), 1, "a file is gone");
+        files.pop();
+        assert_eq!(rule(&files).len(), paths.len(), "the guide is gone");
+    }
+
+    #[test]
+    fn what_the_guides_promise_is_there() {
+        check(walk, "ARCHITECTURE.md", &ONE_REQUEST.map(str::to_owned));
+        let pages = FORMATS.map(|format| format!("docs/formats/{format}.md"));
+        check(formats, "docs/formats/README.md", &pages);
+    }
 }

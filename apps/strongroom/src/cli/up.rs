@@ -9,7 +9,7 @@ use clap::Args;
 use crate::cli::console::Console;
 use crate::cli::exit;
 use crate::cli::failure::Failure;
-use crate::cli::shell::quote;
+use crate::cli::shell::spell_program;
 use crate::config::{Config, Settings, Surroundings};
 use crate::server::Server;
 use crate::server::boot::BootError;
@@ -71,8 +71,11 @@ async fn serve(config: Config, environment: Environment, mut console: Console) -
     let server = Server::start(&config, &environment)
         .await
         .map_err(|error| Failure::of(&error))?;
-    let program = std::env::args_os().next().unwrap_or_default();
-    let greeting = server.greeting(&quote(&program.to_string_lossy())).to_string();
+    let program = std::env::current_exe()?;
+    let search_path = std::env::var_os("PATH").unwrap_or_default();
+    let greeting = server
+        .greeting(&spell_program(&program, &search_path))
+        .to_string();
     console.out.write_all(greeting.as_bytes())?;
     console.out.flush()?;
     // The console has standard error locked, which from here on is the log's.

@@ -26,6 +26,9 @@ const ENTRIES: [&str; 7] = [
     "lost+found",
 ];
 
+/// What a crash leaves of an entry that was being written. It is overwritten when the entry is written again.
+const UNFINISHED: [&str; 3] = ["strongroom.redb.new", "slots.bak.new", "ledger.vkey.tmp"];
+
 /// A data directory that this process alone has open.
 pub(super) struct DataDir {
     path: PathBuf,
@@ -62,8 +65,7 @@ impl DataDir {
         create_private_dir(path).map_err(io)?;
         for entry in fs::read_dir(path).map_err(io)? {
             let name = entry.map_err(io)?.file_name();
-            // A database is made under another name, so that a half-made one is never taken for one.
-            if !ENTRIES.iter().any(|known| name == *known) && name != "strongroom.redb.new" {
+            if !ENTRIES.iter().chain(&UNFINISHED).any(|known| name == *known) {
                 let found = name.to_string_lossy().into_owned();
                 return Err(DataDirError::Foreign {
                     path: path.to_owned(),
@@ -193,6 +195,17 @@ mod tests {
             1,
             "nothing was added"
         );
+    }
+
+    #[test]
+    fn what_a_crash_leaves_half_written_does_not_keep_a_server_from_starting() {
+        let folder = tempfile::tempdir().unwrap();
+        for unfinished in UNFINISHED {
+            fs::write(folder.path().join(unfinished), "half").unwrap();
+        }
+        let data_dir = DataDir::open(folder.path()).unwrap();
+        data_dir.copy_slots(b"slots").unwrap();
+        assert_eq!(fs::read(data_dir.slots_copy()).unwrap(), b"slots");
     }
 
     #[test]

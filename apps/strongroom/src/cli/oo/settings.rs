@@ -17,7 +17,7 @@ use crate::cli::yaml::Yaml;
 /// The environment of a file that does not exist yet: where `strongroom up` listens unless told otherwise, so that
 /// the first `oo login` needs no address.
 pub(super) const FIRST_ENVIRONMENT: &str = "local";
-/// See [`FIRST_ENVIRONMENT`].
+/// Where that is, so where `oo` looks first.
 pub const FIRST_URL: &str = "http://127.0.0.1:8200";
 
 /// The file's contents.

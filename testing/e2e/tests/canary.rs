@@ -1,0 +1,652 @@
+//! Planted texts, looked for everywhere a server leaves something. Every route and every command must have a case
+//! here that drives it with them, in success and in failure: one that is added without a case fails this test.
+//!
+//! Values of secrets, passwords and tokens may be nowhere but in the answers that are for them. Names and slugs may be
+//! in answers to their caller, but not in the data directory, the log or the metrics.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+use strongroom_e2e::{Caller, Canary, Ended, Found, Reply, World, files_below, run, surface};
+
+/// What is planted. Each text is long enough that it comes up nowhere by chance, and every one is in lower case, so
+/// that it also fits where only a slug does.
+const VALUE: &str = "plantedvalue7q2x9w";
+const PASSPHRASE: &str = "plantedpassword4k8z1";
+const SLUG: &str = "plantedslug3v6b5n";
+const NAME: &str = "plantedname8m2c7y";
+/// A token that somebody made up.
+const TOKEN: &str = "plantedtoken5t1r9d";
+/// A seal key, so 32 characters.
+const SEAL_KEY: &str = "planted.seal.key+0123456789abcd/";
+
+/// A world in which the canaries are planted, and everything that it has said.
+struct Aviary {
+    world: World,
+    /// The user called [`SLUG`], whose password is [`PASSPHRASE`].
+    planted: Caller,
+    /// Standard output and error of the commands, by what they were.
+    said: Vec<(String, String)>,
+    log: String,
+    log_format: &'static str,
+}
+
+impl Aviary {
+    async fn new(log_format: &'static str) -> Result<Self> {
+        let world = World::new(&flags(log_format))?;
+        let stranger = world.stranger()?;
+        let token = token_of(&stranger.register(SLUG, PASSPHRASE).await?)?;
+        let planted = stranger.with(&token);
+        let saved = planted
+            .save(json!([{"id": format!("{SLUG}/{NAME}"), "value": VALUE, "readers": [SLUG, "later"]}]))
+            .await?;
+        ensure!(saved.status == 200, "{}", saved.text);
+        Ok(Self {
+            world,
+            planted,
+            said: Vec::new(),
+            log: String::new(),
+            log_format,
+        })
+    }
+
+    fn name(&self) -> String {
+        format!("{SLUG}/{NAME}")
+    }
+
+    /// Runs a command and keeps what it says under `what`.
+    fn run(&mut self, what: &str, command: Command, stdin: &str, code: i32) -> Result<Ended> {
+        let ended = run(command, stdin)?;
+        ensure!(
+            ended.code == code,
+            "{what} ends with {}: {}{}",
+            ended.code,
+            ended.out,
+            ended.err
+        );
+        self.said
+            .push((format!("standard output of {what}"), ended.out.clone()));
+        self.said
+            .push((format!("standard error of {what}"), ended.err.clone()));
+        Ok(ended)
+    }
+
+    /// `oo`, as the planted user with `args`; it must end with `code`.
+    fn oo(&mut self, args: &[&str], stdin: &str, code: i32) -> Result<Ended> {
+        let mut command = self.world.oo(args)?;
+        command.env("OO_TOKEN", self.planted.token());
+        self.run(&format!("oo {}", args.join(" ")), command, stdin, code)
+    }
+
+    /// `oo` with the login that it keeps itself.
+    fn oo_logged_in(&mut self, args: &[&str], stdin: &str, code: i32) -> Result<Ended> {
+        let command = self.world.oo(args)?;
+        self.run(&format!("oo {}", args.join(" ")), command, stdin, code)
+    }
+
+    /// `oo` with a settings file that cannot be read, and holds a token.
+    fn oo_with_damaged_settings(&mut self, args: &[&str]) -> Result<Ended> {
+        let home = self.world.home.path().join("damaged");
+        fs::create_dir_all(home.join(".1backend"))?;
+        fs::write(
+            home.join(".1backend/cliConfig.yaml"),
+            format!("environments: [{TOKEN}: {{{PASSPHRASE}\n"),
+        )?;
+        let mut command = self.world.oo(args)?;
+        command.env("HOME", home);
+        self.run(&format!("oo {}", args.join(" ")), command, "", 1)
+    }
+
+    fn strongroom(&self, args: &[&str]) -> Result<Command> {
+        let mut command = self.world.home.command("strongroom")?;
+        command.args(args);
+        Ok(command)
+    }
+
+    /// Stops the server, and keeps its log.
+    fn stop(&mut self) -> Result<()> {
+        self.world.server.terminate()?;
+        ensure!(self.world.server.wait()?.success(), "it ends well");
+        self.log += &self.world.server.log();
+        Ok(())
+    }
+
+    /// Starts it again. The planted user goes on with the same token.
+    fn start(&mut self) -> Result<()> {
+        self.world.server = self.world.home.start(&flags(self.log_format))?;
+        self.planted = self.world.stranger()?.with(self.planted.token());
+        Ok(())
+    }
+
+    /// What is looked for, and whether it is a secret, which names and slugs are not.
+    fn canaries(&self) -> Result<Vec<(Canary, bool)>> {
+        // Of a token of ours the signature: it alone makes the token, and no claim reads like it.
+        let tokens = self
+            .world
+            .replies()
+            .iter()
+            .filter_map(|reply| token_of(reply).ok())
+            .collect::<Vec<_>>();
+        ensure!(!tokens.is_empty(), "there were logins");
+        let signature = |token: &str| token.rsplit('.').next().unwrap_or_default().to_owned();
+        let mut canaries: Vec<_> = tokens
+            .iter()
+            .map(|token| (Canary::new("token of a login", &signature(token)), true))
+            .collect();
+        for (what, text, is_secret) in [
+            ("value", VALUE, true),
+            ("password", PASSPHRASE, true),
+            ("made-up token", TOKEN, true),
+            ("seal key", SEAL_KEY, true),
+            ("administrator's password", &self.world.home.password()?, true),
+            ("slug", SLUG, false),
+            ("name", NAME, false),
+        ] {
+            canaries.push((Canary::new(what, text), is_secret));
+        }
+        Ok(canaries)
+    }
+}
+
+fn flags(log_format: &'static str) -> [&'static str; 4] {
+    ["--log-level", "trace", "--log-format", log_format]
+}
+
+fn token_of(reply: &Reply) -> Result<String> {
+    let json = reply.json();
+    let token = json.pointer("/token/token").and_then(|token| token.as_str());
+    Ok(token
+        .with_context(|| format!("no token in {}", reply.text))?
+        .to_owned())
+}
+
+/// Drives one route with the canaries, in success and in failure.
+async fn drive_route(aviary: &Aviary, call: &str) -> Result<()> {
+    let (planted, stranger) = (&aviary.planted, aviary.world.stranger()?);
+    let name = aviary.name();
+    let expect = |reply: Reply, status: u16| {
+        ensure!(
+            reply.status == status,
+            "{} answers {}: {}",
+            reply.call,
+            reply.status,
+            reply.text
+        );
+        Ok(reply)
+    };
+    let account = |slug: &str, password: &str| json!({"appHost": "unnamed", "slug": slug, "password": password, "device": NAME});
+    match call {
+        "GET /healthz" | "GET /readyz" | "GET /metrics" => {
+            expect(planted.send(call, VALUE).await?, 200)?;
+            expect(
+                stranger
+                    .send(&format!("{call}?token={TOKEN}&{NAME}={VALUE}"), "")
+                    .await?,
+                200,
+            )?;
+        }
+        "POST /user-svc/login" => {
+            expect(stranger.ask(call, &account(SLUG, PASSPHRASE)).await?, 200)?;
+            expect(stranger.ask(call, &account(SLUG, VALUE)).await?, 401)?;
+            expect(stranger.ask(call, &account(NAME, PASSPHRASE)).await?, 401)?;
+            // A password where the slug belongs.
+            expect(stranger.ask(call, &account(PASSPHRASE, "x")).await?, 401)?;
+            expect(
+                stranger
+                    .ask(call, &account(&PASSPHRASE.to_uppercase(), "x"))
+                    .await?,
+                400,
+            )?;
+            expect(
+                stranger
+                    .ask(
+                        call,
+                        &json!({"appHost": "unnamed", "slug": [PASSPHRASE], "password": {VALUE: VALUE}}),
+                    )
+                    .await?,
+                400,
+            )?;
+        }
+        "POST /user-svc/register" => {
+            expect(stranger.ask(call, &account("newcomer", PASSPHRASE)).await?, 200)?;
+            expect(stranger.ask(call, &account(SLUG, PASSPHRASE)).await?, 409)?;
+            expect(
+                stranger
+                    .ask(call, &account("other", &PASSPHRASE.repeat(60)))
+                    .await?,
+                400,
+            )?;
+            expect(
+                stranger
+                    .ask(call, &account(&PASSPHRASE.to_uppercase(), PASSPHRASE))
+                    .await?,
+                400,
+            )?;
+        }
+        "POST /user-svc/refresh-token" => {
+            expect(planted.send(call, "").await?, 200)?;
+        }
+        "GET /user-svc/public-key" => {
+            expect(planted.send(call, VALUE).await?, 200)?;
+        }
+        "POST /user-svc/self" => {
+            expect(planted.ask(call, &json!({"countTokens": true})).await?, 200)?;
+            expect(planted.ask(call, &json!({"countTokens": VALUE})).await?, 400)?;
+        }
+        "POST /secret-svc/secrets" => {
+            let own = expect(planted.ask(call, &json!({"id": name})).await?, 200)?;
+            ensure!(own.text.contains(VALUE), "its reader gets it: {}", own.text);
+            let bystander = aviary.world.user("bystander").await?;
+            let others = expect(bystander.ask(call, &json!({"ids": [name]})).await?, 200)?;
+            ensure!(others.names().is_empty());
+            expect(planted.ask(call, &json!({"id": {VALUE: name}})).await?, 400)?;
+            expect(
+                planted.ask(call, &json!({"id": format!("{VALUE}/..")})).await?,
+                400,
+            )?;
+        }
+        "PUT /secret-svc/secrets" => {
+            for (entry, status) in [
+                (json!({"id": name, "value": VALUE}), 200),
+                (
+                    json!({"id": format!("{name}/beside"), "value": VALUE.repeat(1000)}),
+                    200,
+                ),
+                (json!({"id": name, "value": "replaced"}), 200),
+                (json!({"id": name, "value": VALUE}), 200),
+                (json!({"id": format!("other/{NAME}"), "value": VALUE}), 403),
+                (json!({"id": name, "value": VALUE, "appHost": NAME}), 403),
+                (json!({"id": format!("{name}/.."), "value": VALUE}), 400),
+                (
+                    json!({"id": name, "value": VALUE, "readers": [VALUE.to_uppercase()]}),
+                    400,
+                ),
+                (json!({"id": name, "value": VALUE, "encrypted": true}), 400),
+                (json!({"id": name, "value": VALUE, "checksum": VALUE}), 400),
+                (json!({"id": name, "value": [VALUE]}), 400),
+                (json!({"id": name, "value": {VALUE: VALUE}}), 400),
+                (json!({"id": name, "value": VALUE, "encrypted": VALUE}), 400),
+                (json!({"id": name, "value": VALUE.repeat(60_000)}), 413),
+                (json!({"id": name, "value": VALUE.repeat(500_000)}), 413),
+            ] {
+                expect(planted.save(json!([entry])).await?, status)?;
+            }
+            let entry = json!({"id": name, "value": VALUE}).to_string();
+            for body in [
+                format!("{{\"secrets\":[{entry}"),
+                format!("{{\"secrets\":[{entry}]}} {VALUE}"),
+                format!("{{\"secrets\":[{entry}],\"{VALUE}\":1,\"{VALUE}\":2}}"),
+                VALUE.to_owned(),
+                format!("\"{VALUE}\""),
+            ] {
+                expect(planted.send(call, body).await?, 400)?;
+            }
+        }
+        "DELETE /secret-svc/secrets" => {
+            let gone = format!("{name}/gone");
+            expect(planted.save_value(&gone, VALUE).await?, 200)?;
+            expect(planted.remove(&[&gone]).await?, 200)?;
+            expect(planted.remove(&[&format!("other/{NAME}")]).await?, 403)?;
+            expect(planted.ask(call, &json!({"ids": VALUE})).await?, 400)?;
+        }
+        "GET /secret-svc/is-secure" => {
+            expect(planted.send(call, "").await?, 200)?;
+        }
+        _ => bail!("`{call}` has no case here: drive it with the canaries, well and badly"),
+    }
+    // Every route also gets a token that nobody knows, and tokens in the URL.
+    stranger.with(TOKEN).send(call, VALUE).await?;
+    for leak in [
+        format!("?access_token={TOKEN}"),
+        format!("?{VALUE}={TOKEN}"),
+        format!("/{VALUE}"),
+        format!("?token={}", planted.token()),
+    ] {
+        stranger.send(&format!("{call}{leak}"), VALUE).await?;
+    }
+    Ok(())
+}
+
+/// Drives one command with the canaries, in success and in failure.
+fn drive_command(aviary: &mut Aviary, name: &str) -> Result<()> {
+    let secret = aviary.name();
+    match name {
+        "strongroom up" => {
+            aviary.said.push((
+                "the greeting".to_owned(),
+                aviary.world.server.greeting().to_owned(),
+            ));
+            aviary.stop()?;
+            aviary.start()?;
+            aviary.said.push((
+                "the greeting of a later start".to_owned(),
+                aviary.world.server.greeting().to_owned(),
+            ));
+            let data = aviary.world.home.data().to_string_lossy().into_owned();
+            aviary.run(name, aviary.strongroom(&["up", "--data", &data])?, "", 1)?;
+            for key in [SEAL_KEY, &format!("{SEAL_KEY}x")] {
+                let other = aviary
+                    .world
+                    .home
+                    .path()
+                    .join("other")
+                    .to_string_lossy()
+                    .into_owned();
+                let mut up = aviary.strongroom(&[
+                    "up",
+                    "--data",
+                    &other,
+                    "--listen",
+                    "192.0.2.1:1",
+                    "--insecure-plaintext",
+                ])?;
+                up.env("STRONGROOM_SEAL_KEY", key);
+                aviary.run(name, up, "", 1)?;
+            }
+        }
+        "strongroom names install" => {
+            let bin = aviary
+                .world
+                .home
+                .path()
+                .join("bin")
+                .to_string_lossy()
+                .into_owned();
+            aviary.run(name, aviary.strongroom(&["names", "install", &bin])?, "", 0)?;
+            aviary.run(
+                name,
+                aviary.strongroom(&["names", "install", "/dev/null"])?,
+                "",
+                1,
+            )?;
+        }
+        "strongroom audit verify" => {
+            // A stopped server has published everything; its ledger is copied, since it soon goes on.
+            let copy = aviary.world.home.path().join("ledger");
+            aviary.stop()?;
+            let data = aviary.world.home.data();
+            run(copy_of(&data.join("ledger"), &copy), "")?;
+            aviary.start()?;
+            let (copy, key) = (
+                copy.to_string_lossy().into_owned(),
+                data.join("ledger.vkey").to_string_lossy().into_owned(),
+            );
+            aviary.run(
+                name,
+                aviary.strongroom(&["audit", "verify", &copy, "--key", &key])?,
+                "",
+                0,
+            )?;
+            aviary.run(
+                name,
+                aviary.strongroom(&["audit", "verify", &copy, "--key", &copy])?,
+                "",
+                1,
+            )?;
+        }
+        "oo login" => {
+            aviary.oo_logged_in(&["login", SLUG], &format!("{PASSPHRASE}\n"), 0)?;
+            aviary.oo_logged_in(&["login"], &format!("{SLUG}\n{VALUE}\n"), 1)?;
+            aviary.oo_logged_in(
+                &["login"],
+                &format!("{}\n{PASSPHRASE}\n", PASSPHRASE.to_uppercase()),
+                1,
+            )?;
+        }
+        "oo whoami" | "oo user whoami" => {
+            let args: Vec<&str> = name.split(' ').skip(1).collect();
+            aviary.oo(&args, "", 0)?;
+            let mut command = aviary.world.oo(&args)?;
+            command.env("OO_TOKEN", TOKEN);
+            aviary.run(name, command, "", 1)?;
+            let mut command = aviary.world.oo(&args)?;
+            command.env("OO_TOKEN", format!("{TOKEN}\n"));
+            aviary.run(name, command, "", 1)?;
+        }
+        "oo token" => {
+            let token = aviary.oo_logged_in(&["token"], "", 0)?;
+            ensure!(!token.out.trim().is_empty());
+            aviary.oo_with_damaged_settings(&["token"])?;
+        }
+        "oo secret save" => {
+            aviary.oo(&["secret", "save", &secret, "-"], VALUE, 0)?;
+            aviary.oo(&["secret", "save", NAME, "-"], VALUE, 0)?;
+            aviary.oo(&["secret", "save", &format!("{secret}/.."), "-"], VALUE, 1)?;
+            aviary.oo(&["secret", "save", &secret, "-"], &VALUE.repeat(60_000), 1)?;
+        }
+        "oo secret list" => {
+            aviary.oo(&["secret", "list"], "", 0)?;
+            aviary.oo(&["secret", "list", NAME, "--show"], "", 0)?;
+            let mut command = aviary.world.oo(&["secret", "list", "--show"])?;
+            command.env("OO_TOKEN", TOKEN);
+            aviary.run(name, command, "", 1)?;
+        }
+        "oo secret remove" => {
+            aviary.oo(&["secret", "save", &format!("{secret}/gone"), "-"], VALUE, 0)?;
+            aviary.oo(&["secret", "remove", "--key", &format!("{secret}/gone")], "", 0)?;
+            aviary.oo(&["secret", "remove", "--key", &format!("other/{NAME}")], "", 1)?;
+        }
+        "oo secret is-secure" => {
+            aviary.oo(&["secret", "is-secure"], "", 0)?;
+            aviary.oo_with_damaged_settings(&["secret", "is-secure"])?;
+        }
+        "oo env add" => {
+            aviary.oo(&["env", "add", NAME, "http://127.0.0.1:1"], "", 0)?;
+            // A URL that carries a password is one for nobody to print.
+            aviary.oo(
+                &[
+                    "env",
+                    "add",
+                    "bad",
+                    &format!("http://{SLUG}:{PASSPHRASE}@127.0.0.1:1/"),
+                ],
+                "",
+                1,
+            )?;
+        }
+        "oo env list" => {
+            aviary.oo(&["env", "list"], "", 0)?;
+            aviary.oo_with_damaged_settings(&["env", "list"])?;
+        }
+        "oo env select" => {
+            aviary.oo(&["env", "select", "local"], "", 0)?;
+            aviary.oo(&["env", "select", "nothing"], "", 1)?;
+        }
+        "oo env current" => {
+            aviary.oo(&["env", "current"], "", 0)?;
+            aviary.oo_with_damaged_settings(&["env", "current"])?;
+        }
+        "oo env remove" => {
+            aviary.oo(&["env", "remove", NAME], "", 0)?;
+            aviary.oo(&["env", "remove", "nothing"], "", 1)?;
+        }
+        _ => bail!("`{name}` has no case here: drive it with the canaries, well and badly"),
+    }
+    Ok(())
+}
+
+fn copy_of(from: &std::path::Path, to: &std::path::Path) -> Command {
+    let mut copy = Command::new("cp");
+    copy.arg("-r").arg(from).arg(to);
+    copy
+}
+
+/// Answers that are for secrets: of whom they belong to, asked for on purpose.
+fn may_hold(reply: &Reply, found: &Found) -> bool {
+    let is_token = found.what == "token of a login";
+    match reply.call.as_str() {
+        "POST /secret-svc/secrets" => reply.status == 200 && found.what == "value",
+        "POST /user-svc/login" | "POST /user-svc/register" | "POST /user-svc/refresh-token" => {
+            reply.status == 200 && is_token
+        }
+        _ => false,
+    }
+}
+
+/// As [`may_hold`], for what a command prints.
+fn may_print(what: &str, found: &Found) -> bool {
+    match found.what {
+        "value" => what == format!("standard output of oo secret list {NAME} --show"),
+        "token of a login" => what == "standard output of oo token",
+        _ => false,
+    }
+}
+
+/// Every secret in what the server answered and what the commands printed, where it may not be.
+fn secrets_in_answers(aviary: &Aviary, canaries: &[(Canary, bool)]) -> Vec<Found> {
+    let mut found = Vec::new();
+    for (canary, _) in canaries.iter().filter(|(_, is_secret)| *is_secret) {
+        for reply in aviary.world.replies() {
+            let all = format!("{:?} {}", reply.headers, reply.text);
+            let call = reply.call.get(..60).unwrap_or(&reply.call);
+            let in_reply = canary.find(&format!("the answer {} to {call}", reply.status), all.as_bytes());
+            found.extend(in_reply.filter(|found| !may_hold(&reply, found)));
+        }
+        for (what, text) in &aviary.said {
+            found.extend(
+                canary
+                    .find(what, text.as_bytes())
+                    .filter(|found| !may_print(what, found)),
+            );
+        }
+    }
+    found
+}
+
+/// Every canary in what the server keeps and tells its operators: the data directory, the log, the metrics, its
+/// arguments. It has stopped when this returns.
+async fn canaries_in_traces(aviary: &mut Aviary, canaries: &[(Canary, bool)]) -> Result<Vec<Found>> {
+    let metrics = aviary.world.stranger()?.send("GET /metrics", "").await?.text;
+    ensure!(metrics.contains("strongroom_http_requests_total{"), "{metrics}");
+    let arguments = fs::read(format!("/proc/{}/cmdline", aviary.world.server.pid()))?;
+    let mut found = canaries_in_data(aviary, canaries)?;
+    aviary.stop()?;
+    found.extend(canaries_in_data(aviary, canaries)?);
+    ensure!(
+        aviary.log.contains("/secret-svc/secrets"),
+        "the log is on: {}",
+        aviary.log
+    );
+    for (canary, _) in canaries {
+        found.extend(canary.find("the metrics", metrics.as_bytes()));
+        found.extend(canary.find("the log", aviary.log.as_bytes()));
+        found.extend(canary.find("the arguments of the server", &arguments));
+    }
+    Ok(found)
+}
+
+fn canaries_in_data(aviary: &Aviary, canaries: &[(Canary, bool)]) -> Result<Vec<Found>> {
+    let mut found = Vec::new();
+    let mut kinds = [
+        ("ledger/", false),
+        ("journal/", false),
+        ("strongroom.redb", false),
+    ];
+    for file in files_below(&aviary.world.home.data())? {
+        // The sequencer replaces partial tiles and drained segments while it runs.
+        let Ok(bytes) = fs::read(&file) else { continue };
+        let name = file.strip_prefix(aviary.world.home.data())?.display().to_string();
+        for (canary, _) in canaries {
+            found.extend(
+                canary
+                    .find(&name, &bytes)
+                    .or_else(|| canary.find("a file's name", name.as_bytes())),
+            );
+        }
+        for (kind, seen) in &mut kinds {
+            *seen |= name.starts_with(*kind) && !bytes.is_empty();
+        }
+    }
+    ensure!(
+        kinds.iter().all(|(_, seen)| *seen),
+        "all was looked at: {kinds:?}"
+    );
+    Ok(found)
+}
+
+async fn no_canary_is_anywhere(log_format: &'static str) -> Result<()> {
+    let mut aviary = Aviary::new(log_format).await?;
+    for row in surface::routes() {
+        drive_route(&aviary, &row.call)
+            .await
+            .with_context(|| row.call.clone())?;
+    }
+    for command in surface::commands() {
+        drive_command(&mut aviary, &command).with_context(|| command.clone())?;
+    }
+    let canaries = aviary.canaries()?;
+    assert_eq!(secrets_in_answers(&aviary, &canaries), []);
+    assert_eq!(canaries_in_traces(&mut aviary, &canaries).await?, []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_canary_is_anywhere_with_a_log_for_people() -> Result<()> {
+    no_canary_is_anywhere("human").await
+}
+
+#[tokio::test]
+async fn no_canary_is_anywhere_with_a_log_for_programs() -> Result<()> {
+    no_canary_is_anywhere("json").await
+}
+
+/// The search itself finds what is planted in each place that it looks at.
+#[tokio::test]
+async fn a_canary_that_is_there_is_found() -> Result<()> {
+    let mut aviary = Aviary::new("json").await?;
+    let canaries = aviary.canaries()?;
+
+    // The planted user's own answers are fine where they are, and nowhere else.
+    aviary.planted.list(json!({})).await?;
+    assert_eq!(secrets_in_answers(&aviary, &canaries), []);
+    aviary.said.push((
+        "standard error of oo token".to_owned(),
+        aviary.planted.token().to_owned(),
+    ));
+    let found: Vec<_> = secrets_in_answers(&aviary, &canaries)
+        .into_iter()
+        .map(|found| found.what)
+        .collect();
+    assert_eq!(found, ["token of a login"]);
+
+    // A case that is missing is missed.
+    let error = drive_route(&aviary, "GET /new-svc/route")
+        .await
+        .err()
+        .context("a route without a case")?;
+    assert!(error.to_string().contains("has no case here"));
+    let error = drive_command(&mut aviary, "oo new command")
+        .err()
+        .context("a command without a case")?;
+    assert!(error.to_string().contains("has no case here"));
+
+    aviary.log = format!("user={SLUG}\n");
+    let found = canaries_in_traces(&mut aviary, &canaries).await?;
+    assert_eq!(
+        found,
+        [Found {
+            what: "slug",
+            form: "text",
+            place: "the log".to_owned()
+        }]
+    );
+    let file = aviary.world.home.data().join("journal/planted");
+    fs::write(
+        file,
+        format!("before {} after", STANDARD.encode(format!("x{VALUE}y"))),
+    )?;
+    let found = canaries_in_data(&aviary, &canaries)?;
+    assert_eq!(
+        found,
+        [Found {
+            what: "value",
+            form: "base64",
+            place: "journal/planted".to_owned()
+        }]
+    );
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! Every route against callers who have not proved who they are. The rows come from the route tables that the router
+//! is built from: a route that is added is tried here without anyone thinking of it.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use serde_json::{Map, json};
+use strongroom_e2e::{World, surface};
+use strongroom_jose::TokenSigner;
+
+/// The routes that answer anyone, each because of what is said beside it. Adding one is a decision: review it.
+const FOR_ANYONE: [&str; 6] = [
+    "GET /healthz",             // a supervisor has no token; it says nothing but `ok`
+    "GET /metrics",             // for this machine only, which the handler looks at
+    "GET /readyz",              // as /healthz
+    "GET /user-svc/public-key", // whoever verifies a token needs it, and it is public
+    "POST /user-svc/login",     // gives the token
+    "POST /user-svc/register",  // gives the token, where registration is open
+];
+
+#[test]
+fn the_routes_for_anyone_are_those_that_were_reviewed() {
+    let routes = surface::routes();
+    let calls: BTreeSet<&str> = routes.iter().map(|row| row.call.as_str()).collect();
+    assert_eq!(calls.len(), routes.len(), "a route is there twice");
+    let for_anyone: BTreeSet<&str> = routes
+        .iter()
+        .filter(|row| row.is_for_anyone)
+        .map(|row| row.call.as_str())
+        .collect();
+    assert_eq!(for_anyone, BTreeSet::from(FOR_ANYONE));
+}
+
+#[tokio::test]
+async fn every_other_route_refuses_callers_whom_nobody_knows() -> Result<()> {
+    let world = World::new(&[])?;
+    let elsewhere = World::new(&[])?.admin().await?;
+    let claims = Map::from_iter([("1sl".to_owned(), json!("admin"))]);
+    let forged = TokenSigner::generate()?.sign(&claims)?;
+    let mut tried = 0;
+    for row in surface::routes().into_iter().filter(|row| !row.is_for_anyone) {
+        for body in [
+            "",
+            "{}",
+            r#"{"secrets":[{"id":"NEW","value":"v"}],"ids":["NEW"]}"#,
+        ] {
+            let stranger = world.stranger()?;
+            let reply = stranger.send(&row.call, body).await?;
+            assert_eq!(
+                (reply.status, reply.error()?.as_str()),
+                (422, "422 Unprocessable Entity"),
+                "{}",
+                row.call
+            );
+            for token in ["anything", forged.expose(), elsewhere.token()] {
+                let reply = stranger.with(token).send(&row.call, body).await?;
+                assert_eq!(reply.status, 401, "{} {}", row.call, reply.text);
+                assert!(
+                    reply.error()?.starts_with("Unauthorized"),
+                    "{} {}",
+                    row.call,
+                    reply.text
+                );
+            }
+        }
+        tried += 1;
+    }
+    assert!(tried > 0);
+    assert_eq!(
+        world.admin().await?.list(json!({"allApps": true})).await?.names(),
+        [""; 0],
+        "nothing was done"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_routes_for_anyone_answer_also_with_a_stale_token() -> Result<()> {
+    let world = World::new(&[])?;
+    for call in FOR_ANYONE {
+        let reply = world.stranger()?.with("stale").send(call, "{}").await?;
+        let expected = if call.starts_with("POST") { 400 } else { 200 };
+        assert_eq!(reply.status, expected, "{call}: {}", reply.text);
+    }
+    Ok(())
+}
+
+/// The table is what is served: nothing of it is missing, and nothing beside it answers.
+#[tokio::test]
+async fn no_other_method_or_path_is_served() -> Result<()> {
+    let world = World::new(&[])?;
+    let admin = world.admin().await?;
+    let routes = surface::routes();
+    let calls: BTreeSet<&str> = routes.iter().map(|row| row.call.as_str()).collect();
+    let paths: BTreeSet<&str> = calls.iter().filter_map(|call| call.split(' ').nth(1)).collect();
+    for path in paths {
+        for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "LIST", "TRACE", "X-SCAN"] {
+            let call = format!("{method} {path}");
+            let reply = admin.send(&call, "{}").await?;
+            assert_eq!(
+                reply.status != 404,
+                calls.contains(call.as_str()),
+                "{call}: {}",
+                reply.text
+            );
+        }
+        for path in [
+            format!("{path}/"),
+            format!("/{path}"),
+            path.to_uppercase(),
+            format!("{path}%00"),
+        ] {
+            for method in ["GET", "POST"] {
+                let reply = admin.send(&format!("{method} {path}"), "{}").await?;
+                assert_eq!(
+                    (reply.status, reply.text.as_str()),
+                    (404, "404 page not found"),
+                    "{method} {path}"
+                );
+            }
+        }
+    }
+    Ok(())
+}
