@@ -1,5 +1,7 @@
 //! The barrier over a real (in-memory) storage: what it keeps, what it hides, and what its caches may say.
 
+#![cfg(test)]
+
 use std::sync::Arc;
 
 use minicbor::{Decode, Encode};

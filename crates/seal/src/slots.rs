@@ -22,10 +22,10 @@ const FORMAT: u8 = 1;
 pub enum SlotKind {
     /// A file outside the data directory.
     #[n(1)]
-    KeyFile,
+    KeyFile = 1,
     /// An environment variable.
     #[n(2)]
-    EnvVar,
+    EnvVar = 2,
 }
 
 /// All slots of an instance.

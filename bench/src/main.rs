@@ -1,0 +1,106 @@
+//! How fast the server is: one command, one report. `docs/performance.md` says what each figure means.
+//!
+//! The server runs on one core and the load generator, which is this process, on another. The unit is processor time
+//! of the server per request, beside a bare HTTP handler in the same run: it depends less than a rate does on what
+//! else the machine does, and the ratio less than the time.
+
+mod bare;
+mod cost;
+mod load;
+mod machine;
+mod process;
+mod report;
+mod rows;
+mod start;
+mod stats;
+mod syncs;
+mod world;
+
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use clap::{Parser, ValueEnum};
+use report::Report;
+
+/// The server's allocator, for the bare server's sake.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Measures the server beside a bare HTTP handler.
+#[derive(Parser)]
+struct Cli {
+    /// What to measure [default: everything]
+    scenarios: Vec<Scenario>,
+    /// Be the bare server, with replies of so many bytes
+    #[arg(long, hide = true)]
+    bare: Option<usize>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Scenario {
+    /// Processor time of an audited read
+    Reads,
+    /// Processor time of a durable write
+    Writes,
+    /// Syncs per durable write
+    Syncs,
+    /// Rows that the update of a secret puts
+    Rows,
+    /// Time from start to ready, and idle memory
+    Start,
+}
+
+fn main() -> Result<()> {
+    let cli = Cli::parse();
+    if let Some(reply_bytes) = cli.bare {
+        return bare::serve(reply_bytes);
+    }
+    ensure!(
+        !cfg!(debug_assertions),
+        "run it with --release: anything else measures the compiler"
+    );
+    build_server()?;
+    process::pin_self()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(measure(&cli.scenarios))
+}
+
+async fn measure(scenarios: &[Scenario]) -> Result<()> {
+    let scenarios = if scenarios.is_empty() {
+        Scenario::value_variants()
+    } else {
+        scenarios
+    };
+    let mut report = Report::new();
+    machine::describe(&mut report)?;
+    for scenario in scenarios {
+        match scenario {
+            Scenario::Reads => cost::reads(&mut report).await?,
+            Scenario::Writes => cost::writes(&mut report).await?,
+            Scenario::Syncs => syncs::measure(&mut report).await?,
+            Scenario::Rows => rows::measure(&mut report).await?,
+            Scenario::Start => start::measure(&mut report).await?,
+        }
+    }
+    Ok(())
+}
+
+/// Builds the program beside this one. Cargo has nothing to do when it is there.
+fn build_server() -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo)
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "--package",
+            "strongroom",
+            "--bin",
+            "strongroom",
+        ])
+        .status()?;
+    ensure!(built.success(), "the server does not build");
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! From the start of the program to its first answer that it is ready, and the memory that it then takes.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use strongroom_base::{Clock, SystemClock};
+
+use crate::load::{Connection, request};
+use crate::process::Process;
+use crate::report::Report;
+use crate::stats::{median, percentile};
+use crate::world::{Account, World};
+
+const STARTS: usize = 10;
+const READY_MS_MAX: f64 = 200.0;
+const REQUESTS: usize = 1_000;
+/// Until what a start or a burst of requests leaves to do is done.
+const SETTLE: Duration = Duration::from_secs(2);
+const IDLE_MIB_MAX: f64 = 40.0;
+
+/// Ten first starts and ten later ones, and the memory of a server that has just started and of one that has worked.
+pub(crate) async fn measure(report: &mut Report) -> Result<()> {
+    report.heading("Start to ready (median of 10), and idle memory")?;
+    let (mut first, mut later) = (Vec::new(), Vec::new());
+    for _ in 0..STARTS {
+        let world = World::new()?;
+        first.push(timed_start(&world).await?);
+        later.push(timed_start(&world).await?);
+    }
+    for (name, times) in [("first start", &mut first), ("later start", &mut later)] {
+        let (least, most) = (percentile(times, 0.0), percentile(times, 1.0));
+        report.figure(&format!("{name}, range"), &format!("{least:.0} to {most:.0} ms"))?;
+        report.at_most(name, median(times), READY_MS_MAX, " ms")?;
+    }
+
+    let world = World::new()?;
+    world.start(&[])?.stop()?;
+    let server = world.start(&[])?;
+    report.at_most(
+        "idle after start",
+        resident_mib(&server).await?,
+        IDLE_MIB_MAX,
+        " MiB",
+    )?;
+    let account = Account::create(server.address()).await?;
+    let mut connection = Connection::open(server.address()).await?;
+    for request in account.reads(1).requests.iter().take(REQUESTS) {
+        connection.send(request).await?;
+    }
+    drop(connection);
+    report.at_most(
+        "idle after 1,000 reads",
+        resident_mib(&server).await?,
+        IDLE_MIB_MAX,
+        " MiB",
+    )
+}
+
+/// Milliseconds from the start of the program to its answer.
+async fn timed_start(world: &World) -> Result<f64> {
+    let clock = SystemClock::new();
+    let before = clock.monotonic();
+    let server = world.start(&[])?;
+    let mut connection = Connection::open(server.address()).await?;
+    connection.send(&request("GET", "/readyz", "", "")).await?;
+    let took = clock.monotonic().since(before);
+    server.stop()?;
+    Ok(took.as_secs_f64() * 1e3)
+}
+
+async fn resident_mib(server: &Process) -> Result<f64> {
+    tokio::time::sleep(SETTLE).await;
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "kilobytes of memory are far below 2^53"
+    )]
+    let kib = server.resident_kib()? as f64;
+    Ok(kib / 1024.0)
+}
