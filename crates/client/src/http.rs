@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, ClientBuilder, Method, RequestBuilder, Response, Url};
@@ -56,7 +55,7 @@ impl Http {
         let mut text = SecretBuffer::with_capacity("Bearer ".len() + token.len());
         text.extend(b"Bearer ");
         text.extend(token.expose().as_bytes());
-        let mut header = HeaderValue::from_maybe_shared(wiped(text)).map_err(|_| ClientError::BadToken)?;
+        let mut header = HeaderValue::from_maybe_shared(text.into_shared()).map_err(|_| ClientError::BadToken)?;
         header.set_sensitive(true);
         self.authorization = Some(header);
         Ok(())
@@ -93,7 +92,7 @@ impl Http {
         let request = self
             .request(method, path)
             .header(CONTENT_TYPE, "application/json")
-            .body(wiped(json));
+            .body(json.into_shared());
         self.finish(request).await
     }
 
@@ -189,17 +188,6 @@ fn refused(response: &Response, body: &[u8]) -> ClientError {
         status: status.as_u16(),
         message,
     }
-}
-
-/// `buffer` as bytes that are wiped when the last user drops them.
-fn wiped(buffer: SecretBuffer) -> Bytes {
-    struct Owner(SecretBuffer);
-    impl AsRef<[u8]> for Owner {
-        fn as_ref(&self) -> &[u8] {
-            self.0.expose()
-        }
-    }
-    Bytes::from_owner(Owner(buffer))
 }
 
 #[cfg(test)]

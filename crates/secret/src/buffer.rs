@@ -1,5 +1,6 @@
 //! A buffer for plaintext that is being put together.
 
+use bytes::Bytes;
 use zeroize::Zeroizing;
 
 /// Bytes that grow without leaving copies behind: an outgrown allocation is wiped before it is freed.
@@ -33,6 +34,18 @@ impl SecretBuffer {
     /// The bytes so far, to be changed in place.
     pub fn expose_mut(&mut self) -> &mut [u8] {
         &mut self.0
+    }
+
+    /// The finished buffer as bytes for the network, without a copy; wiped when their last user drops them.
+    #[must_use]
+    pub fn into_shared(self) -> Bytes {
+        struct Owner(SecretBuffer);
+        impl AsRef<[u8]> for Owner {
+            fn as_ref(&self) -> &[u8] {
+                &self.0.0
+            }
+        }
+        Bytes::from_owner(Owner(self))
     }
 
     /// The buffer as ordinary bytes, for contents that are no longer secret: it has been encrypted in place.

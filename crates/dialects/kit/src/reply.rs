@@ -3,7 +3,6 @@
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::http::{Response, StatusCode};
-use bytes::Bytes;
 use serde::{Serialize, Serializer, ser};
 use strongroom_sdk::Error;
 use strongroom_secret::{SecretBuffer, SecretBytes, SecretText};
@@ -18,7 +17,7 @@ const USUAL_BYTES: usize = 1 << 10;
 pub fn json(status: StatusCode, body: &impl Serialize) -> Result<Response<Body>, Error> {
     let mut buffer = SecretBuffer::with_capacity(USUAL_BYTES);
     serde_json::to_writer(&mut buffer, body).map_err(Error::internal)?;
-    let mut response = Response::new(Body::from(wiped(buffer)));
+    let mut response = Response::new(Body::from(buffer.into_shared()));
     *response.status_mut() = status;
     response
         .headers_mut()
@@ -42,15 +41,4 @@ pub fn secret_utf8<S: Serializer>(bytes: &SecretBytes, serializer: S) -> Result<
     let text =
         std::str::from_utf8(bytes.expose()).map_err(|_| ser::Error::custom("a stored value is not UTF-8"))?;
     serializer.serialize_str(text)
-}
-
-/// `buffer` as bytes that are wiped when their last user drops them.
-fn wiped(buffer: SecretBuffer) -> Bytes {
-    struct Owner(SecretBuffer);
-    impl AsRef<[u8]> for Owner {
-        fn as_ref(&self) -> &[u8] {
-            self.0.expose()
-        }
-    }
-    Bytes::from_owner(Owner(buffer))
 }
