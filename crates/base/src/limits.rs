@@ -16,6 +16,10 @@ pub const NAME_SEGMENTS: usize = 32;
 pub const SLUG_BYTES: usize = 64;
 /// Entries in one of a secret's permission lists.
 pub const LIST_ENTRIES: usize = 256;
+/// Different principals in the lists of one save.
+pub const SAVE_PRINCIPALS: usize = 1000;
+/// The values of one listing together.
+pub const LISTING_BYTES: usize = 32 << 20;
 /// Secrets in one save or one selection.
 pub const BATCH_ENTRIES: usize = 1000;
 /// Versions of a secret that are kept, the current one included.

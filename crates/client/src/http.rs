@@ -55,7 +55,8 @@ impl Http {
         let mut text = SecretBuffer::with_capacity("Bearer ".len() + token.len());
         text.extend(b"Bearer ");
         text.extend(token.expose().as_bytes());
-        let mut header = HeaderValue::from_maybe_shared(text.into_shared()).map_err(|_| ClientError::BadToken)?;
+        let mut header =
+            HeaderValue::from_maybe_shared(text.into_shared()).map_err(|_| ClientError::BadToken)?;
         header.set_sensitive(true);
         self.authorization = Some(header);
         Ok(())

@@ -58,7 +58,17 @@ impl Core {
     /// # Errors
     /// The op's own; [`Error::Unauthenticated`]; [`Error::Denied`]; [`Error::AuditUnavailable`], which withholds the
     /// answer.
-    pub async fn call<O: Op>(&self, request: Request<O>) -> Result<O::Outcome, Error> {
+    pub async fn call<O: Op>(self: &Arc<Self>, request: Request<O>) -> Result<O::Outcome, Error> {
+        if O::CAPABILITY != Capability::Connect {
+            return self.run(request).await;
+        }
+        // A stranger who hangs up must not get out of being counted and recorded.
+        let core = self.clone();
+        let running = tokio::spawn(async move { core.run(request).await });
+        running.await.map_err(Error::internal)?
+    }
+
+    async fn run<O: Op>(&self, request: Request<O>) -> Result<O::Outcome, Error> {
         let now = self.surroundings.clock.now();
         let record = RequestRecord::new(Record::open(request.id, O::NAME, now, &request.source));
         // A panic is a fault of ours like any other: it has a record, too.
@@ -116,18 +126,21 @@ impl Core {
             Credential::Token(token) => (token, false),
             Credential::TokenInUrl(token) => (token, true),
         };
-        let caller = self.caller(&token).await?;
-        if let Some(caller) = &caller {
-            record.add(|record| record.set_principal(caller.subject.id, caller.subject.slug.as_str()));
+        let Some((key, caller)) = self.caller(&token).await? else {
+            return Err(Error::Unauthenticated(match is_in_url {
+                true => NotProved::TokenInUrl,
+                false => NotProved::UnknownToken,
+            }));
+        };
+        record.add(|record| record.set_principal(caller.subject.id, caller.subject.slug.as_str()));
+        if is_in_url {
+            return Err(Error::Unauthenticated(NotProved::TokenInUrl));
         }
-        match caller {
-            _ if is_in_url => Err(Error::Unauthenticated(NotProved::TokenInUrl)),
-            None => Err(Error::Unauthenticated(NotProved::UnknownToken)),
-            caller => Ok(caller),
-        }
+        self.renew(key, &caller.session).await?;
+        Ok(Some(caller))
     }
 
-    async fn caller(&self, token: &SecretText) -> Result<Option<Caller>, Error> {
+    async fn caller(&self, token: &SecretText) -> Result<Option<(SessionKey, Caller)>, Error> {
         let Some(key) = SessionKey::of(token) else {
             return Ok(None);
         };
@@ -147,11 +160,8 @@ impl Core {
         else {
             return Ok(None);
         };
-        self.renew(key, &session).await?;
-        Ok(Some(Caller {
-            subject: principal.record.subject(),
-            session,
-        }))
+        let subject = principal.record.subject();
+        Ok(Some((key, Caller { subject, session })))
     }
 
     /// Moves the session's idle end, at most once an hour.

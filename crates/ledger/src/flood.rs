@@ -1,4 +1,4 @@
-//! The brake on refusals of unknown callers: a few per source and second get leaves of their own, the rest are counted.
+//! The brake on requests of unknown callers: a few per source and second get leaves of their own, the rest are counted.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

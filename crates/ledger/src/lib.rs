@@ -220,15 +220,13 @@ impl Ledger {
     /// Writes the record of a request that changed nothing. When this returns, the operating system has it; it is
     /// durable with the next commit of storage, and at most a second later. Waits while too many are waiting.
     ///
-    /// Refusals of unknown callers beyond a few a second and source are counted instead, into one leaf.
+    /// Requests of unknown callers beyond a few a second and source are counted instead, into one leaf.
     ///
     /// # Errors
     /// [`LedgerError`]: the answer must be withheld.
     pub async fn close(&self, record: Record, outcome: Outcome) -> Result<(), LedgerError> {
         let shared = &self.shared;
-        if record.is_anonymous_refusal(outcome)
-            && !shared.flood.admits(&record.source, shared.clock.monotonic())
-        {
+        if record.is_anonymous() && !shared.flood.admits(&record.source, shared.clock.monotonic()) {
             shared.wake.notify_one();
             return Ok(());
         }

@@ -84,14 +84,9 @@ impl Record {
         }
     }
 
-    /// Whether this is the refusal of a caller that nobody knows, of which a flood can come.
-    pub(crate) fn is_anonymous_refusal(&self, outcome: Outcome) -> bool {
-        use Outcome::{Denied, Invalid, NotFound, RateLimited, Unauthenticated};
-        let is_refusal = matches!(
-            outcome,
-            Denied | Invalid | NotFound | RateLimited | Unauthenticated
-        );
-        self.principal.is_none() && is_refusal
+    /// Whether nobody knows the caller, so that a flood of such requests can come.
+    pub(crate) fn is_anonymous(&self) -> bool {
+        self.principal.is_none()
     }
 }
 

@@ -332,7 +332,7 @@ async fn floods_of_refusals_are_counted() {
     let mut counted = Vec::new();
     crate::verify::verify_each(&house.ledger_dir(), &key(), |leaf| {
         let leaf: serde_json::Value = serde_json::from_slice(leaf).unwrap();
-        counted.extend((leaf["op"] == "refusals.counted").then(|| leaf["n"].as_u64().unwrap()));
+        counted.extend((leaf["op"] == "strangers.counted").then(|| leaf["n"].as_u64().unwrap()));
     })
     .unwrap();
     assert_eq!(counted, [95]);

@@ -26,7 +26,7 @@ pub trait Op: Sized + Send + 'static {
     /// The engine that runs it.
     type Engine: Send + Sync + 'static;
     /// What it answers.
-    type Outcome: Send;
+    type Outcome: Send + 'static;
 
     /// Its name in the ledger: lower-case words joined by dots or underscores.
     const NAME: &'static str;

@@ -51,13 +51,15 @@ impl Queue {
     }
 
     /// Waits until something waits, `urgent` holds (looked at after each [`Self::wake`]) or the queue is closed,
-    /// and takes what may go into one group. Never waits to fill it. Empty: nothing waits.
+    /// and takes what may go into one group. Empty: nothing waits.
+    ///
+    /// It never waits to fill a group, but callers that this core keeps from running get to add their changes first.
+    /// A change that came alone would otherwise have a sync for itself, while they stand in line behind it.
     pub(crate) fn next_group(&self, urgent: impl Fn() -> bool) -> Vec<Waiting> {
         let idle = |state: &mut State| state.waiting.is_empty() && !state.closed && !urgent();
-        let mut state = self
-            .changed
-            .wait_while(self.lock(), idle)
-            .unwrap_or_else(PoisonError::into_inner);
+        drop(self.changed.wait_while(self.lock(), idle));
+        std::thread::yield_now();
+        let mut state = self.lock();
         let group = state.take_group();
         self.room.add_permits(group.len());
         group

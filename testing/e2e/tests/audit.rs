@@ -171,7 +171,7 @@ async fn every_request_has_its_leaf_once() -> Result<()> {
         "token_key.create",
         "mount.create",
         "session.renew",
-        "refusals.counted",
+        "strangers.counted",
         "lease.expire",
     ];
     let stray: Vec<_> = own.iter().filter(|op| !known.contains(op)).collect();
@@ -201,7 +201,7 @@ async fn a_flood_of_strangers_is_counted_and_not_written_down() -> Result<()> {
     let own = with("secret.list", "unauthenticated").len() as u64;
     let counted: u64 = leaves
         .iter()
-        .filter(|leaf| ledger::text(leaf, "op") == "refusals.counted")
+        .filter(|leaf| ledger::text(leaf, "op") == "strangers.counted")
         .filter_map(|leaf| leaf["n"].as_u64())
         .sum();
     assert_eq!(own + counted, replies, "each is in a leaf or in a count");

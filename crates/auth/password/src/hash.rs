@@ -1,5 +1,7 @@
 //! Argon2id with bounded work: one hash per core, and a bounded number waiting.
 
+use std::sync::Arc;
+
 use argon2::{Algorithm, Argon2, Params, Version};
 use minicbor::{Decode, Encode};
 use strongroom_base::{Ttl, limits};
@@ -50,16 +52,16 @@ impl Hash {
 
 /// Runs hashes on blocking threads.
 pub(crate) struct Hasher {
-    cores: Semaphore,
-    queue: Semaphore,
+    cores: Arc<Semaphore>,
+    queue: Arc<Semaphore>,
 }
 
 impl Hasher {
     pub(crate) fn new() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
-            cores: Semaphore::new(cores),
-            queue: Semaphore::new(cores + limits::PASSWORD_QUEUE),
+            cores: Arc::new(Semaphore::new(cores)),
+            queue: Arc::new(Semaphore::new(cores + limits::PASSWORD_QUEUE)),
         }
     }
 
@@ -81,11 +83,14 @@ impl Hasher {
     }
 
     async fn run(&self, hash: Hash, password: SecretText) -> Result<Option<[u8; 32]>, Ttl> {
-        let _place = self.queue.try_acquire().map_err(|_| BUSY)?;
-        let _core = self.cores.acquire().await.map_err(|_| BUSY)?;
-        tokio::task::spawn_blocking(move || hash.compute(&password))
-            .await
-            .map_err(|_| BUSY)
+        let place = self.queue.clone().try_acquire_owned().map_err(|_| BUSY)?;
+        let core = self.cores.clone().acquire_owned().await.map_err(|_| BUSY)?;
+        let computed = tokio::task::spawn_blocking(move || {
+            // Both are held by the work itself: a caller that goes away does not end it.
+            let _held = (place, core);
+            hash.compute(&password)
+        });
+        computed.await.map_err(|_| BUSY)
     }
 }
 

@@ -121,6 +121,13 @@ impl Passwords {
                 retry_after: until.since(now),
             });
         }
+        // A text that is too long to be a password is not worth hashing, and is as wrong as any other.
+        let is_too_long = password.len() > *limits::PASSWORD_BYTES.end();
+        let password = if is_too_long {
+            SecretText::default()
+        } else {
+            password
+        };
         // Without a hash to compare with, one is computed all the same, so that time does not tell which it was.
         let hash = stored
             .as_ref()
@@ -131,7 +138,7 @@ impl Passwords {
             .await
             .map_err(|retry_after| LoginError::Busy { retry_after })?;
         match (principal, stored) {
-            (Some(principal), Some(_)) if is_right => {
+            (Some(principal), Some(_)) if is_right && !is_too_long => {
                 self.throttle().succeeded(slug);
                 Ok(principal)
             }

@@ -60,11 +60,12 @@ impl Throttle {
         window.failures = window.failures.saturating_add(1);
         self.sources.insert(source.to_owned(), window);
 
-        let in_a_row = self
-            .slugs
-            .get(slug)
-            .map_or(0, |failures| failures.in_a_row)
-            .saturating_add(1);
+        let known = self.slugs.get(slug).copied().unwrap_or_default();
+        if now < known.locked_until {
+            // Attempts that were admitted before the lock came do not lift it.
+            return None;
+        }
+        let in_a_row = known.in_a_row.saturating_add(1);
         let lock = (in_a_row >= limits::LOGIN_FAILURES_PER_PRINCIPAL).then(|| now.after(limits::LOGIN_LOCK));
         let failures = match lock {
             Some(locked_until) => Failures {
@@ -107,6 +108,15 @@ mod tests {
         assert_eq!(throttle.admit(&alice, "elsewhere", NOON), Err(limits::LOGIN_LOCK));
         assert_eq!(throttle.admit(&slug("bob"), "elsewhere", NOON), Ok(()));
         assert_eq!(throttle.admit(&alice, "elsewhere", until), Ok(()));
+    }
+
+    #[test]
+    fn attempts_that_were_under_way_do_not_lift_a_lock() {
+        let (mut throttle, alice) = (Throttle::default(), slug("alice"));
+        for _ in 0..limits::LOGIN_FAILURES_PER_PRINCIPAL + 5 {
+            throttle.failed(&alice, "s", NOON);
+        }
+        assert_eq!(throttle.admit(&alice, "elsewhere", NOON), Err(limits::LOGIN_LOCK));
     }
 
     #[test]

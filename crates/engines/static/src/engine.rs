@@ -45,7 +45,7 @@ impl StaticEngine {
             .map(|names| names.iter().map(|name| parse("id", name)).collect())
             .transpose()?;
         let mut slugs = Slugs::default();
-        let mut secrets = Vec::new();
+        let (mut secrets, mut bytes) = (Vec::new(), 0);
         for mount in permit.mounts() {
             let names = match &selected {
                 Some(names) => names.iter().cloned().collect(),
@@ -59,7 +59,15 @@ impl StaticEngine {
                 let Ok(secret) = permit.open(row, Capability::Read) else {
                     continue;
                 };
-                secrets.push(read(permit, mount, secret, &mut slugs).await?);
+                let secret = read(permit, mount, secret, &mut slugs).await?;
+                bytes += secret.value.len();
+                if bytes > limits::LISTING_BYTES {
+                    return Err(Error::TooLarge {
+                        what: "this listing, which could name fewer secrets,".into(),
+                        limit_bytes: limits::LISTING_BYTES,
+                    });
+                }
+                secrets.push(secret);
             }
         }
         Ok(Listed { secrets })
@@ -296,7 +304,18 @@ fn checked<'o>(permit: &'o Permit, op: &'o SaveSecrets) -> Result<Vec<Entry<'o>>
             },
         );
     }
-    Ok(entries.into_values().collect())
+    let entries: Vec<Entry<'_>> = entries.into_values().collect();
+    // Each may be a principal that has to be made, before any of them can be looked up in the others' lists.
+    let lists = entries.iter().flat_map(|entry| entry.lists.each());
+    let principals: BTreeSet<&Slug> = lists.flatten().flatten().collect();
+    if principals.len() > limits::SAVE_PRINCIPALS {
+        let why = format!(
+            "name more than {} principals: send several requests",
+            limits::SAVE_PRINCIPALS
+        );
+        return Err(Error::invalid("secrets", why));
+    }
+    Ok(entries)
 }
 
 fn parse(field: &str, name: &str) -> Result<Name, Error> {
