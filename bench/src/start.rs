@@ -34,22 +34,25 @@ pub(crate) async fn measure(report: &mut Report) -> Result<()> {
     }
 
     let world = World::new()?;
-    world.start(&[])?.stop()?;
+    let server = world.start(&[])?;
+    let account = Account::create(server.address()).await?;
+    let name = "after a save of 1,000";
+    report.at_most(name, resident_mib(&server).await?, IDLE_MIB_MAX, " MiB")?;
+    server.stop()?;
     let server = world.start(&[])?;
     report.at_most(
-        "idle after start",
+        "after a start",
         resident_mib(&server).await?,
         IDLE_MIB_MAX,
         " MiB",
     )?;
-    let account = Account::create(server.address()).await?;
     let mut connection = Connection::open(server.address()).await?;
     for request in account.reads(1).requests.iter().take(REQUESTS) {
         connection.send(request).await?;
     }
     drop(connection);
     report.at_most(
-        "idle after 1,000 reads",
+        "and 1,000 reads",
         resident_mib(&server).await?,
         IDLE_MIB_MAX,
         " MiB",

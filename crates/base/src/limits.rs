@@ -47,6 +47,8 @@ pub const TOKEN_BYTES: usize = 8 << 10;
 
 /// Operations in one group commit.
 pub const GROUP_OPS: usize = 256;
+/// Times that the committer lets callers of its own core run, as long as that makes a group larger.
+pub const GROUP_YIELDS: usize = 16;
 /// Bytes in one group commit.
 pub const GROUP_BYTES: usize = 4 << 20;
 /// Operations that wait for the committer; a caller beyond them waits to be let in.

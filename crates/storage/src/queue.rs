@@ -53,12 +53,19 @@ impl Queue {
     /// Waits until something waits, `urgent` holds (looked at after each [`Self::wake`]) or the queue is closed,
     /// and takes what may go into one group. Empty: nothing waits.
     ///
-    /// It never waits to fill a group, but callers that this core keeps from running get to add their changes first.
-    /// A change that came alone would otherwise have a sync for itself, while they stand in line behind it.
+    /// It never waits to fill a group. But where callers are kept from running by this thread alone, they get to add
+    /// their changes first: else each would have syncs almost for itself, with the others in line behind it.
     pub(crate) fn next_group(&self, urgent: impl Fn() -> bool) -> Vec<Waiting> {
         let idle = |state: &mut State| state.waiting.is_empty() && !state.closed && !urgent();
-        drop(self.changed.wait_while(self.lock(), idle));
-        std::thread::yield_now();
+        let waited = self.changed.wait_while(self.lock(), idle);
+        let mut waiting = waited.unwrap_or_else(PoisonError::into_inner).waiting.len();
+        for _ in 0..limits::GROUP_YIELDS {
+            std::thread::yield_now();
+            let before = std::mem::replace(&mut waiting, self.lock().waiting.len());
+            if waiting == before {
+                break;
+            }
+        }
         let mut state = self.lock();
         let group = state.take_group();
         self.room.add_permits(group.len());
