@@ -13,6 +13,9 @@ pub trait Protected: Record {
     fn lists(&self) -> &Lists;
 }
 
+/// A record that only says where others are: it holds names and ids, and never a value.
+pub trait IndexRow: Record {}
+
 /// A row that was loaded and that nobody has decided about. Only [`crate::Permit::open`] looks inside.
 pub struct Guarded<T> {
     pub(crate) name: Name,

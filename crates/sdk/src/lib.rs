@@ -9,7 +9,7 @@ mod permit;
 mod record;
 
 pub use error::{Error, NotProved};
-pub use guarded::{Guarded, Opened, Protected};
+pub use guarded::{Guarded, IndexRow, Opened, Protected};
 pub use mount::Mount;
 pub use op::{Op, Target};
 pub use permit::{Caller, Permit, Surroundings};

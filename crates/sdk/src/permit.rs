@@ -9,7 +9,7 @@ use strongroom_ledger::{Ledger, Outcome};
 use strongroom_policy::{Allowed, Capability, Denied, Resource, Subject, decide};
 use strongroom_storage::{Change, CommitError, Storage};
 
-use crate::{Error, Guarded, Mount, Opened, Protected, RequestRecord};
+use crate::{Error, Guarded, IndexRow, Mount, Opened, Protected, RequestRecord};
 
 /// What all permits of an instance share.
 pub struct Surroundings {
@@ -178,11 +178,11 @@ impl Permit {
         Ok(mount.view.get(key).await?.map(|stored| stored.record))
     }
 
-    /// Index rows of `mount`; they hold names and no values.
+    /// Index rows of `mount`.
     ///
     /// # Errors
     /// When storage cannot answer or a row is damaged.
-    pub async fn index<T: Record>(
+    pub async fn index<T: IndexRow>(
         &self,
         mount: &Mount,
         kind: Kind,

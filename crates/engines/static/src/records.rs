@@ -4,7 +4,7 @@ use minicbor::{Decode, Encode};
 use strongroom_barrier::{Kind, Record, StorageKey};
 use strongroom_base::{MountId, PrincipalId, SecretId, Timestamp};
 use strongroom_policy::Lists;
-use strongroom_sdk::{Mount, Protected};
+use strongroom_sdk::{IndexRow, Mount, Protected};
 use strongroom_secret::SecretBytes;
 
 /// A secret.
@@ -71,6 +71,7 @@ pub(crate) struct ReadableBy {
 impl Record for SecretRecord {}
 impl Record for PayloadRecord {}
 impl Record for ReadableBy {}
+impl IndexRow for ReadableBy {}
 
 impl Protected for SecretRecord {
     fn lists(&self) -> &Lists {
