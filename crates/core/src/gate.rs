@@ -126,18 +126,18 @@ impl Core {
             Credential::Token(token) => (token, false),
             Credential::TokenInUrl(token) => (token, true),
         };
-        let Some((key, caller)) = self.caller(&token).await? else {
-            return Err(Error::Unauthenticated(match is_in_url {
-                true => NotProved::TokenInUrl,
-                false => NotProved::UnknownToken,
-            }));
-        };
-        record.add(|record| record.set_principal(caller.subject.id, caller.subject.slug.as_str()));
-        if is_in_url {
-            return Err(Error::Unauthenticated(NotProved::TokenInUrl));
+        let found = self.caller(&token).await?;
+        if let Some((_, Caller { subject, .. })) = &found {
+            record.add(|record| record.set_principal(subject.id, subject.slug.as_str()));
         }
-        self.renew(key, &caller.session).await?;
-        Ok(Some(caller))
+        match found {
+            _ if is_in_url => Err(Error::Unauthenticated(NotProved::TokenInUrl)),
+            None => Err(Error::Unauthenticated(NotProved::UnknownToken)),
+            Some((key, caller)) => {
+                self.renew(key, &caller.session).await?;
+                Ok(Some(caller))
+            }
+        }
     }
 
     async fn caller(&self, token: &SecretText) -> Result<Option<(SessionKey, Caller)>, Error> {
@@ -201,12 +201,13 @@ impl Core {
                 .map_err(|denied| refuse(record, denied))
         };
         let open = self.settings.open_registration;
-        match target {
+        let hosts = match target {
             Target::Public => return Ok((decided(Resource::Public)?, Vec::new())),
             Target::Registration => return Ok((decided(Resource::Registration { open })?, Vec::new())),
             Target::Account => return Ok((decided(Resource::Account)?, Vec::new())),
-            Target::Mounts(_) | Target::EveryMount => {}
-        }
+            Target::EveryMount => None,
+            Target::Mounts(hosts) => Some(hosts),
+        };
         let mut allowed = decided(Resource::OwnMount)?;
         let session = &caller
             .ok_or(Error::Unauthenticated(NotProved::Missing))?
@@ -214,29 +215,23 @@ impl Core {
             .record;
         record.add(|record| record.set_workspace(session.workspace));
         let own = self.mounts.by_id(session.workspace, session.mount).await?;
-        let mut mounts = Vec::new();
-        match target {
-            Target::EveryMount => match decided(Resource::OtherMount) {
-                Ok(every) => {
-                    allowed = every;
-                    mounts = self.mounts.all(session.workspace).await?;
+        let Some(hosts) = hosts else {
+            return match decided(Resource::OtherMount) {
+                Ok(every) => Ok((every, self.mounts.all(session.workspace).await?)),
+                Err(_) => Ok((allowed, vec![own])),
+            };
+        };
+        let mut mounts = Vec::with_capacity(hosts.len());
+        for host in hosts {
+            mounts.push(match host {
+                Some(host) if !self.mounts.is_at(&own, &host) => {
+                    allowed = decided(Resource::OtherMount)?;
+                    self.mounts
+                        .ensure(session.workspace, &host, session.principal)
+                        .await?
                 }
-                Err(_) => mounts.push(own),
-            },
-            Target::Mounts(hosts) => {
-                for host in hosts {
-                    mounts.push(match host {
-                        Some(host) if !self.mounts.is_at(&own, &host) => {
-                            allowed = decided(Resource::OtherMount)?;
-                            self.mounts
-                                .ensure(session.workspace, &host, session.principal)
-                                .await?
-                        }
-                        _ => own.clone(),
-                    });
-                }
-            }
-            Target::Public | Target::Registration | Target::Account => {}
+                _ => own.clone(),
+            });
         }
         Ok((allowed, mounts))
     }
