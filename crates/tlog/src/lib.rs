@@ -8,6 +8,7 @@ mod bundle;
 mod checkpoint;
 mod hash;
 mod note;
+mod proof;
 mod tile;
 mod tree;
 
@@ -15,6 +16,7 @@ pub use bundle::{BundleError, ENTRY_BYTES, decode_bundle, encode_entry};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use hash::{Hash, leaf_hash, node_hash};
 pub use note::{Note, NoteError, Signer, VerifierKey};
+pub use proof::{PROOF_HASHES, ProofError, ProveError, Prover, verify_consistency, verify_inclusion};
 pub use tile::{Level, TILE_WIDTH, Tile, TileError, TilePath};
 pub use tree::Edge;
 

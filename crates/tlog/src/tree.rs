@@ -84,7 +84,7 @@ impl Edge {
 }
 
 /// The root above a power of two of hashes.
-fn perfect_root(hashes: &[Hash]) -> Hash {
+pub(crate) fn perfect_root(hashes: &[Hash]) -> Hash {
     match hashes {
         [] => Hash::empty_root(),
         [one] => *one,
