@@ -1,5 +1,5 @@
 //! The transparency log as values: RFC 6962 hashing, tiles and entry bundles (c2sp.org/tlog-tiles), checkpoints
-//! (c2sp.org/tlog-checkpoint) and signed notes (c2sp.org/signed-note).
+//! (c2sp.org/tlog-checkpoint), signed notes (c2sp.org/signed-note), and proofs (c2sp.org/tlog-proof).
 //!
 //! Invariant: no I/O, no clock, and no idea of what an entry says. What is parsed is strict: every text or file has
 //! exactly one spelling, so that printing what was parsed gives the same bytes.
@@ -9,6 +9,7 @@ mod checkpoint;
 mod hash;
 mod note;
 mod proof;
+mod proof_file;
 mod tile;
 mod tree;
 
@@ -17,6 +18,7 @@ pub use checkpoint::{Checkpoint, CheckpointError};
 pub use hash::{Hash, leaf_hash, node_hash};
 pub use note::{Note, NoteError, Signer, VerifierKey};
 pub use proof::{PROOF_HASHES, ProofError, ProveError, Prover, verify_consistency, verify_inclusion};
+pub use proof_file::{ProofFile, ProofFileError};
 pub use tile::{Level, TILE_WIDTH, Tile, TileError, TilePath};
 pub use tree::Edge;
 
