@@ -69,6 +69,8 @@ pub const LEAF_PATHS_BYTES: usize = 16 << 10;
 pub const LEAF_DECISIONS: usize = 50;
 /// Bytes of the decision reasons in one ledger leaf.
 pub const LEAF_DECISIONS_BYTES: usize = 4 << 10;
+/// Rows of storage whose digests are in one ledger leaf, 32 bytes each.
+pub const LEAF_ROWS: usize = 200;
 /// One text in a ledger leaf; a longer one is cut.
 pub const LEAF_TEXT_BYTES: usize = 2 << 10;
 /// Audit entries that wait for the sequencer, in bytes; beyond them a request waits with its answer.

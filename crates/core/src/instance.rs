@@ -183,7 +183,7 @@ impl Core {
         let ledger = open_ledger(&foundations, &barrier, &superblock, &record.seed)?.start();
         let id = RequestId::generate(&**clock, &**rng);
         let born = AuditRecord::open(id, "instance.create", clock.now(), "");
-        change.note = Some(ledger.note(&born, Outcome::Ok)?);
+        change.note = Some(ledger.note(&born, Outcome::Ok, &change)?);
         storage.commit(change).await?;
         Self::assemble(&foundations, barrier, ledger, settings, engines).await
     }

@@ -22,7 +22,7 @@ pub(crate) async fn commit(
     {
         record.set_principal(principal, known.record.slug.as_str());
     }
-    let note = surroundings.ledger.note(&record, Outcome::Ok);
+    let note = surroundings.ledger.note(&record, Outcome::Ok, &change);
     change.note = Some(note.map_err(|error| Error::AuditUnavailable(error.into()))?);
     surroundings.storage.commit(change).await?;
     Ok(())

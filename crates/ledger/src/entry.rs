@@ -2,6 +2,7 @@
 //! for the three numbers that only the sequencer knows; all that is sensitive is committed to and sealed already,
 //! so that no journal and no storage ever holds a clear name.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use aws_lc_rs::hmac;
@@ -16,6 +17,7 @@ use strongroom_tlog::ENTRY_BYTES;
 use crate::journal::FRAME_HEADER;
 use crate::leaf::PREFIX_BYTES;
 use crate::record::{Outcome, Record};
+use crate::rows::RowMark;
 
 /// The first byte of an entry.
 const VERSION: u8 = 1;
@@ -56,6 +58,9 @@ pub struct SealedFields<'a> {
     /// What the request saw or changed.
     #[b(5)]
     pub paths: Vec<&'a str>,
+    /// The [`RowMark`]s of the request's change; absent without any.
+    #[cbor(b(6), with = "minicbor::bytes")]
+    pub rows: Option<&'a [u8]>,
 }
 
 impl SealedFields<'_> {
@@ -66,10 +71,15 @@ impl SealedFields<'_> {
             .chain(self.paths.iter().copied())
     }
 
+    fn is_empty(&self) -> bool {
+        self.texts().next().is_none() && self.rows.is_none()
+    }
+
     /// The fields in CBOR, in memory that is wiped.
     fn encode(&self) -> Result<SecretBuffer, SealError> {
         // With three bytes for the head of each text the buffer need not grow. No more than that: it is wiped whole.
-        let room = self.texts().map(|text| text.len() + 3).sum::<usize>() + self.entry_key.len() + 12;
+        let texts = self.texts().map(|text| text.len() + 3).sum::<usize>();
+        let room = texts + self.entry_key.len() + self.rows.map_or(0, <[u8]>::len) + 16;
         let mut writer = Writer::new(SecretBuffer::with_capacity(room));
         minicbor::encode(self, &mut writer).map_err(|_| SealError)?;
         Ok(writer.into_inner())
@@ -116,13 +126,14 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// The entry of `record`, sealed.
+    /// The entry of `record`, sealed, with what its change does to storage.
     ///
     /// # Errors
     /// [`SealError`], which cannot happen to a record that has nothing sensitive.
     pub(crate) fn seal(
         record: &Record,
         outcome: Outcome,
+        rows: &[RowMark],
         sealer: &dyn FieldSealer,
         rng: &dyn Rng,
     ) -> Result<Self, SealError> {
@@ -130,9 +141,10 @@ impl Entry {
         frame.resize(FRAME_HEADER, 0);
         frame.push(VERSION);
         frame.extend(record.time.as_millis().to_be_bytes());
-        let parts = parts(record);
-        for (part, (why, paths)) in (1..).zip(&parts) {
+        let parts = parts(record, rows);
+        for (part, Part { why, paths, rows }) in (1..).zip(&parts) {
             let entry_key = Key::<32>::fill(|key| rng.fill(key));
+            let rows: Vec<u8> = rows.iter().flat_map(|row| row.to_bytes()).flatten().collect();
             let fields = SealedFields {
                 entry_key: entry_key.expose(),
                 slug: record.slug.as_deref(),
@@ -140,10 +152,11 @@ impl Entry {
                 reason: record.reason.as_deref(),
                 why: why.iter().map(AsRef::as_ref).collect(),
                 paths: paths.iter().map(String::as_str).collect(),
+                rows: Some(rows.as_slice()).filter(|rows| !rows.is_empty()),
             };
             let mut fragment = String::with_capacity(1024);
             write_clear(&mut fragment, record, outcome, part, parts.len());
-            if fields.texts().next().is_some() {
+            if !fields.is_empty() {
                 write_commitments(&mut fragment, &fields);
                 let plaintext = fields.encode()?;
                 let workspace = record.workspace.unwrap_or(WorkspaceId::SYSTEM);
@@ -231,19 +244,26 @@ fn fits(length: u16) -> bool {
     PREFIX_BYTES + usize::from(length) <= ENTRY_BYTES
 }
 
-type Part<'a> = (&'a [std::borrow::Cow<'static, str>], &'a [String]);
+/// What one leaf of a record takes.
+struct Part<'a> {
+    why: &'a [Cow<'static, str>],
+    paths: &'a [String],
+    rows: &'a [RowMark],
+}
 
 /// Divides a record's lists into what one leaf takes; one part at least.
-fn parts(record: &Record) -> Vec<Part<'_>> {
+fn parts<'a>(record: &'a Record, rows: &'a [RowMark]) -> Vec<Part<'a>> {
     let why = chunks(&record.why, limits::LEAF_DECISIONS, limits::LEAF_DECISIONS_BYTES);
     let paths = chunks(&record.paths, limits::LEAF_PATHS, limits::LEAF_PATHS_BYTES);
-    let part = |index: usize| {
-        (
-            why.get(index).copied().unwrap_or_default(),
-            paths.get(index).copied().unwrap_or_default(),
-        )
+    let rows: Vec<_> = rows.chunks(limits::LEAF_ROWS).collect();
+    let part = |index: usize| Part {
+        why: why.get(index).copied().unwrap_or_default(),
+        paths: paths.get(index).copied().unwrap_or_default(),
+        rows: rows.get(index).copied().unwrap_or_default(),
     };
-    (0..why.len().max(paths.len()).max(1)).map(part).collect()
+    (0..why.len().max(paths.len()).max(rows.len()).max(1))
+        .map(part)
+        .collect()
 }
 
 /// Divides `texts` into runs of at most `count` texts and `bytes` bytes, but of one text at least.

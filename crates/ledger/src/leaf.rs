@@ -6,8 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use strongroom_base::{PrincipalId, RequestId};
 
-/// The version of the leaf format.
-const VERSION: u8 = 1;
+/// The version of leaves that are written. Those of version 1, without row digests, are read as well.
+const VERSION: u8 = 2;
 /// The most that the sequencer puts before a fragment: three numbers of at most twenty digits and their names.
 pub(crate) const PREFIX_BYTES: usize = 96;
 
@@ -75,8 +75,8 @@ struct Commitments<'a> {
 /// What is wrong with a leaf, alone or after the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LeafFlaw {
-    /// Not the one spelling of a leaf of version 1.
-    #[error("is not a leaf of version 1, strictly encoded")]
+    /// Not the one spelling of a leaf of a known version.
+    #[error("is not a leaf of a version that is known here, strictly encoded")]
     Encoding,
     /// Its time or one of its watermarks is below that of the leaf before.
     #[error("goes back in time or behind a watermark")]
@@ -98,7 +98,7 @@ impl<'a> Leaf<'a> {
         let leaf: Self = serde_json::from_slice(bytes).map_err(|_| LeafFlaw::Encoding)?;
         // Writing it again refuses spaces, escapes, another order of fields, signs and exponents alike.
         let again = serde_json::to_vec(&leaf).map_err(|_| LeafFlaw::Encoding)?;
-        if again != bytes || leaf.v != VERSION || !leaf.has_strict_texts() {
+        if again != bytes || !(1..=VERSION).contains(&leaf.v) || !leaf.has_strict_texts() {
             return Err(LeafFlaw::Encoding);
         }
         if leaf.part == 0 || leaf.part > leaf.parts {

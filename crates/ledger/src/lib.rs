@@ -12,6 +12,7 @@ mod flood;
 mod journal;
 mod leaf;
 mod record;
+mod rows;
 mod sequencer;
 #[cfg(test)]
 mod testing;
@@ -26,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use strongroom_base::{Clock, Rng};
-use strongroom_storage::{Revision, Storage};
+use strongroom_storage::{Change, Revision, Storage};
 use strongroom_tlog::{Checkpoint, NoteError, Signer};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -35,6 +36,7 @@ pub use entry::{FieldSealer, Salts, SealError, SealedFields};
 pub use journal::{Journal, JournalError, JournalSync};
 pub use leaf::LeafFlaw;
 pub use record::{Outcome, Record};
+pub use rows::{RowDigest, RowMark, row_digest};
 pub use sequencer::PublishError;
 pub use verify::{Flaw, Report, VerifyError, verify};
 
@@ -203,16 +205,17 @@ impl Ledger {
         Ok(OpenedLedger { shared, sequencer })
     }
 
-    /// The bytes for [`strongroom_storage::Change::note`]: the record of a request whose change is about to be
-    /// committed. The request's outcome is known by then, as the record exists only if the change does.
+    /// The bytes for [`Change::note`]: the record of a request whose `change` is about to be committed as it is. The
+    /// request's outcome is known by then, as the record exists only if the change does.
     ///
     /// A request that has noted its record must not close it as well, not even when the fate of the commit is
     /// unknown: the log would hold its id twice.
     ///
     /// # Errors
     /// [`LedgerError::Seal`].
-    pub fn note(&self, record: &Record, outcome: Outcome) -> Result<Vec<u8>, LedgerError> {
-        let entry = self.seal(record, outcome)?;
+    pub fn note(&self, record: &Record, outcome: Outcome, change: &Change) -> Result<Vec<u8>, LedgerError> {
+        let rows: Vec<_> = RowMark::of(change).collect();
+        let entry = self.seal(record, outcome, &rows)?;
         self.shared.wake.notify_one();
         Ok(entry.into_bytes())
     }
@@ -230,7 +233,7 @@ impl Ledger {
             shared.wake.notify_one();
             return Ok(());
         }
-        shared.journal.append(self.seal(&record, outcome)?).await?;
+        shared.journal.append(self.seal(&record, outcome, &[])?).await?;
         shared.wake.notify_one();
         Ok(())
     }
@@ -254,8 +257,8 @@ impl Ledger {
         }
     }
 
-    fn seal(&self, record: &Record, outcome: Outcome) -> Result<Entry, SealError> {
-        Entry::seal(record, outcome, &*self.shared.sealer, &*self.shared.rng)
+    fn seal(&self, record: &Record, outcome: Outcome, rows: &[RowMark]) -> Result<Entry, SealError> {
+        Entry::seal(record, outcome, rows, &*self.shared.sealer, &*self.shared.rng)
     }
 }
 

@@ -70,7 +70,7 @@ pub(crate) fn record(number: u32) -> Record {
 }
 
 pub(crate) fn entry(number: u32) -> Entry {
-    Entry::seal(&record(number), Outcome::Ok, &XorSealer, &rng()).unwrap()
+    Entry::seal(&record(number), Outcome::Ok, &[], &XorSealer, &rng()).unwrap()
 }
 
 /// The number in the `"id":"…"` of a leaf or fragment.
@@ -186,16 +186,13 @@ impl House {
 
     /// Commits a change that makes the row `number`, with the record `number`.
     pub(crate) async fn change(&self, ledger: &Ledger, number: u32) {
-        let note = ledger.note(&record(number), Outcome::Ok).unwrap();
         let puts = vec![(vec![1, number as u8], number.to_be_bytes().to_vec())];
-        self.storage
-            .commit(Change {
-                puts,
-                note: Some(note),
-                ..Change::default()
-            })
-            .await
-            .unwrap();
+        let mut change = Change {
+            puts,
+            ..Change::default()
+        };
+        change.note = Some(ledger.note(&record(number), Outcome::Ok, &change).unwrap());
+        self.storage.commit(change).await.unwrap();
     }
 
     pub(crate) fn ledger_dir(&self) -> PathBuf {

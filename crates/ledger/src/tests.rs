@@ -9,14 +9,14 @@ use std::sync::{LazyLock, Mutex};
 use base64::Engine as _;
 use proptest::prelude::*;
 use strongroom_base::{RequestId, Timestamp, Ttl, limits};
-use strongroom_storage::Storage as _;
+use strongroom_storage::{Change, Storage as _};
 use strongroom_tlog::{TilePath, VerifierKey};
 
 use crate::entry::{Entry, FieldSealer, Salts, SealError, SealedFields};
 use crate::leaf::{Leaf, LeafFlaw, Marks, PREFIX_BYTES, finalize};
 use crate::testing::{House, NOW, XorSealer, crash_after, entry, id, key, record, rng, xor};
 use crate::verify::{Flaw, VerifyError, verify};
-use crate::{JournalError, Ledger, LedgerError, OpenError, Outcome, Record};
+use crate::{JournalError, Ledger, LedgerError, OpenError, Outcome, Record, RowMark};
 
 /// Closes the records of `numbers`.
 async fn close(ledger: &Ledger, numbers: std::ops::Range<u32>) {
@@ -81,7 +81,7 @@ fn a_request_that_touched_much_leaves_parts() {
     for number in 0..limits::LEAF_DECISIONS {
         record.because(number.to_string());
     }
-    let parts: Vec<_> = Entry::seal(&record, Outcome::Ok, &XorSealer, &rng())
+    let parts: Vec<_> = Entry::seal(&record, Outcome::Ok, &[], &XorSealer, &rng())
         .unwrap()
         .fragments()
         .map(|fragment| serde_json::from_slice::<serde_json::Value>(&leaf(fragment)).unwrap())
@@ -100,6 +100,34 @@ fn a_request_that_touched_much_leaves_parts() {
 }
 
 #[test]
+fn a_change_leaves_the_digests_of_its_rows() {
+    let rows = |count: usize| (0..count).map(|row| (row.to_be_bytes().to_vec(), vec![7]));
+    let change = Change {
+        puts: rows(limits::LEAF_ROWS).collect(),
+        deletes: vec![b"gone".to_vec()],
+        ..Change::default()
+    };
+    let marks: Vec<_> = RowMark::of(&change).collect();
+    let bare = Record::open(id(1), "instance.create", Timestamp::default(), "");
+    let entry = Entry::seal(&bare, Outcome::Ok, &marks, &XorSealer, &rng()).unwrap();
+    let mut read = Vec::new();
+    for fragment in entry.fragments() {
+        let json: serde_json::Value = serde_json::from_slice(&leaf(fragment)).unwrap();
+        let sealed = base64::engine::general_purpose::STANDARD
+            .decode(json["sealed"].as_str().unwrap())
+            .unwrap();
+        let plaintext = xor(&sealed);
+        let fields: SealedFields<'_> = minicbor::decode(&plaintext).unwrap();
+        read.push(RowMark::decode(fields.rows.unwrap()).unwrap());
+    }
+    assert_eq!(
+        read.iter().map(Vec::len).collect::<Vec<_>>(),
+        [limits::LEAF_ROWS, 1]
+    );
+    assert_eq!(read.concat(), marks);
+}
+
+#[test]
 fn the_longest_texts_fit() {
     let long = "ä".repeat(limits::LEAF_TEXT_BYTES);
     let mut record = Record::open(id(1), "secret.read", Timestamp::default(), &long);
@@ -111,9 +139,14 @@ fn the_longest_texts_fit() {
         record.touch(&number.to_string());
         record.because(number.to_string());
     }
-    let entry = Entry::seal(&record, Outcome::Ok, &XorSealer, &rng()).unwrap();
+    let row = RowMark {
+        key: [1; 16],
+        value: Some([2; 16]),
+    };
+    let rows = vec![row; 1000 * limits::LEAF_ROWS];
+    let entry = Entry::seal(&record, Outcome::Ok, &rows, &XorSealer, &rng()).unwrap();
     let longest = entry.fragments().map(<[u8]>::len).max().unwrap();
-    assert!(longest < 60_000, "{longest}");
+    assert!(longest < 65_000, "{longest}");
     assert!(
         entry
             .fragments()
@@ -149,7 +182,8 @@ fn a_leaf_has_one_spelling() {
     for (from, to) in [
         ("{", "{ "),
         ("}", "}\n"),
-        (r#""v":1"#, r#""v":2"#),
+        (r#""v":2"#, r#""v":3"#),
+        (r#""v":2"#, r#""v":0"#),
         (r#""w":3"#, r#""w":03"#),
         (r#""w":3"#, r#""w":3.0"#),
         (r#""w":3"#, r#""w":3,"w":3"#),
@@ -183,9 +217,9 @@ fn a_record_without_secrets_needs_no_key() {
         }
     }
     let bare = Record::open(id(1), "seal.status", Timestamp::default(), "");
-    let entry = Entry::seal(&bare, Outcome::Ok, &Sealed, &rng()).unwrap();
+    let entry = Entry::seal(&bare, Outcome::Ok, &[], &Sealed, &rng()).unwrap();
     assert!(Leaf::parse(&leaf(entry.fragments().next().unwrap())).is_ok());
-    assert!(Entry::seal(&record(1), Outcome::Ok, &Sealed, &rng()).is_err());
+    assert!(Entry::seal(&record(1), Outcome::Ok, &[], &Sealed, &rng()).is_err());
 }
 
 proptest! {
@@ -216,7 +250,7 @@ fn golden(name: &str, bytes: &[u8]) {
 }
 
 #[tokio::test]
-async fn the_bytes_of_format_version_1() {
+async fn the_bytes_of_journal_version_1_and_leaf_version_2() {
     let house = House::new();
     let (ledger, mut sequencer) = house.open().unwrap();
     let mut bare = Record::open(id(3), "seal.status", Timestamp::from_millis(NOW + 3), "");
@@ -236,11 +270,18 @@ async fn the_bytes_of_format_version_1() {
         leaves.push(b'\n');
     })
     .unwrap();
-    golden("leaves-v1.jsonl", &leaves);
+    golden("leaves-v2.jsonl", &leaves);
     golden(
-        "checkpoint-v1",
+        "checkpoint-v2",
         &fs::read(house.ledger_dir().join("checkpoint")).unwrap(),
     );
+}
+
+#[test]
+fn leaves_of_version_1_are_read() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/leaves-v1.jsonl");
+    let leaves = fs::read_to_string(golden).unwrap();
+    assert!(leaves.lines().all(|leaf| Leaf::parse(leaf.as_bytes()).is_ok()));
 }
 
 #[tokio::test]
@@ -603,7 +644,7 @@ async fn verify_entries(entries: Vec<Entry>) -> Result<(), Flaw> {
 fn large_entry(number: u32) -> Entry {
     let mut large = record(number);
     (0..limits::LEAF_PATHS).for_each(|number| large.touch(&number.to_string()));
-    Entry::seal(&large, Outcome::Ok, &XorSealer, &rng()).unwrap()
+    Entry::seal(&large, Outcome::Ok, &[], &XorSealer, &rng()).unwrap()
 }
 
 /// `entry` with only those of its parts that `keep` says.

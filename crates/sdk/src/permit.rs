@@ -234,7 +234,7 @@ impl Permit {
     /// # Errors
     /// As [`Permit::commit`].
     pub async fn commit_as(&self, mut change: Change, outcome: Outcome) -> Result<(), Error> {
-        change.note = Some(self.record.note(&self.surroundings.ledger, outcome)?);
+        change.note = Some(self.record.note(&self.surroundings.ledger, outcome, &change)?);
         let committed = self.surroundings.storage.commit(change).await;
         if !matches!(committed, Ok(_) | Err(CommitError::Unknown(_))) {
             self.record.take_back();

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use strongroom_ledger::{Ledger, Outcome, Record};
+use strongroom_storage::Change;
 
 use crate::Error;
 
@@ -33,15 +34,15 @@ impl RequestRecord {
         self.state().record.as_mut().map(add);
     }
 
-    /// The record's bytes for the change that is about to be committed.
-    pub(crate) fn note(&self, ledger: &Ledger, outcome: Outcome) -> Result<Vec<u8>, Error> {
+    /// The record's bytes for `change`, which is about to be committed.
+    pub(crate) fn note(&self, ledger: &Ledger, outcome: Outcome, change: &Change) -> Result<Vec<u8>, Error> {
         let mut state = self.state();
         let record = state
             .record
             .as_ref()
             .ok_or_else(|| Error::internal("the request's record is closed"))?;
         let note = ledger
-            .note(record, outcome)
+            .note(record, outcome, change)
             .map_err(|error| Error::AuditUnavailable(error.into()))?;
         state.noted = true;
         Ok(note)
