@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::{Arc, RwLock};
 
 use strongroom_base::{MountId, Rng, WorkspaceId};
+use strongroom_secret::{SecretBuffer, SecretBytes};
 use strongroom_storage::{Change, Revision, Storage, Unavailable};
 
 use crate::cache::Cache;
@@ -147,10 +148,7 @@ impl Barrier {
         context: &[u8],
         plaintext: &[u8],
     ) -> Result<Vec<u8>, AeadError> {
-        let keys = self
-            .loaded(workspace)
-            .or_else(|| self.loaded(WorkspaceId::SYSTEM))
-            .ok_or(AeadError)?;
+        let keys = self.ledger_keys(workspace)?;
         let mut nonce = [0; NONCE_BYTES];
         self.rng.fill(&mut nonce);
         let mut out = Vec::with_capacity(NONCE_BYTES + plaintext.len() + TAG_BYTES);
@@ -160,6 +158,30 @@ impl Barrier {
         let tag = keys.ledger.seal(&nonce, context, body)?;
         out.extend(tag);
         Ok(out)
+    }
+
+    /// Decrypts what [`Barrier::seal_ledger_fields`] gave for the same workspace and context.
+    ///
+    /// # Errors
+    /// When it was sealed for others, or was changed.
+    pub fn open_ledger_fields(
+        &self,
+        workspace: WorkspaceId,
+        context: &[u8],
+        sealed: &[u8],
+    ) -> Result<SecretBytes, AeadError> {
+        let keys = self.ledger_keys(workspace)?;
+        let (nonce, body) = sealed.split_first_chunk().ok_or(AeadError)?;
+        let mut opened = SecretBuffer::with_capacity(body.len());
+        opened.extend(body);
+        let plaintext = keys.ledger.open(nonce, context, opened.expose_mut())?;
+        Ok(SecretBytes::new(plaintext.to_vec()))
+    }
+
+    fn ledger_keys(&self, workspace: WorkspaceId) -> Result<Arc<WorkspaceKeys>, AeadError> {
+        self.loaded(workspace)
+            .or_else(|| self.loaded(WorkspaceId::SYSTEM))
+            .ok_or(AeadError)
     }
 
     pub(crate) async fn get<T: Record>(

@@ -29,6 +29,12 @@ impl Timestamp {
         Self(self.0.saturating_add(ttl.as_millis()))
     }
 
+    /// This time minus `ttl`, at least the epoch.
+    #[must_use]
+    pub const fn before(self, ttl: Ttl) -> Self {
+        Self(self.0.saturating_sub(ttl.as_millis()))
+    }
+
     /// How long `earlier` is ago at this time; zero when it lies ahead.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Ttl {

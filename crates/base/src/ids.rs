@@ -38,6 +38,13 @@ macro_rules! random_id {
                 &self.0
             }
 
+            /// When it was made, as it says itself.
+            #[must_use]
+            pub fn time(&self) -> Timestamp {
+                let millis = u128::from_be_bytes(self.0) >> 80;
+                Timestamp::from_millis(u64::try_from(millis).unwrap_or_default())
+            }
+
             /// The id as 22 base62 digits.
             #[must_use]
             pub fn to_base62(self) -> String {
@@ -130,5 +137,6 @@ mod tests {
         let text = id.to_string();
         assert_eq!(text.as_bytes()[14], b'7');
         assert_eq!(text.parse::<RequestId>().unwrap(), id);
+        assert_eq!(id.time(), Timestamp::from_millis(1_700_000_000_000));
     }
 }

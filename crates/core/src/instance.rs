@@ -9,11 +9,11 @@ use strongroom_barrier::{Barrier, BarrierError, Kind, Record, RootKey, View};
 use strongroom_base::{Clock, InstanceId, MountId, RequestId, Rng, Slug, WorkspaceId};
 use strongroom_identity::{Directory, Principal, SLUGS, Sessions};
 use strongroom_ledger::{
-    Config, FieldSealer, Journal, Ledger, Outcome, PublishError, Record as AuditRecord, SealError,
+    Config, FieldCipher, Journal, Ledger, Outcome, PublishError, Record as AuditRecord, SealError,
 };
 use strongroom_policy::Role;
 use strongroom_sdk::{Error, Surroundings};
-use strongroom_secret::{Key, SecretText};
+use strongroom_secret::{Key, SecretBytes, SecretText};
 use strongroom_storage::{Change, CommitError, Storage, Unavailable};
 use strongroom_tlog::{NoteError, Signer};
 use tokio::sync::watch;
@@ -326,19 +326,25 @@ fn open_ledger(
                 .to_row(),
             )
         }),
-        sealer: Arc::new(LedgerFields(barrier.clone())),
+        cipher: Arc::new(LedgerFields(barrier.clone())),
         clock: foundations.clock.clone(),
         rng: foundations.rng.clone(),
     })?)
 }
 
-/// The barrier as what encrypts the fields of leaves.
+/// The barrier as what encrypts the fields of leaves, and opens them.
 struct LedgerFields(Arc<Barrier>);
 
-impl FieldSealer for LedgerFields {
+impl FieldCipher for LedgerFields {
     fn seal(&self, workspace: WorkspaceId, id: RequestId, plaintext: &[u8]) -> Result<Vec<u8>, SealError> {
         self.0
             .seal_ledger_fields(workspace, id.as_bytes(), plaintext)
+            .map_err(|_| SealError)
+    }
+
+    fn open(&self, workspace: WorkspaceId, id: RequestId, sealed: &[u8]) -> Result<SecretBytes, SealError> {
+        self.0
+            .open_ledger_fields(workspace, id.as_bytes(), sealed)
             .map_err(|_| SealError)
     }
 }

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use minicbor::encode::write::Writer;
 use minicbor::{Decode, Encode};
 use strongroom_base::{RequestId, Rng, Timestamp, WorkspaceId, limits};
-use strongroom_secret::{Key, SecretBuffer};
+use strongroom_secret::{Key, SecretBuffer, SecretBytes};
 use strongroom_tlog::ENTRY_BYTES;
 
 use crate::journal::FRAME_HEADER;
@@ -23,17 +23,23 @@ use crate::rows::RowMark;
 const VERSION: u8 = 1;
 
 /// Encrypts the sensitive fields of leaves. The encryption boundary over storage implements it.
-pub trait FieldSealer: Send + Sync + 'static {
+pub trait FieldCipher: Send + Sync + 'static {
     /// Encrypts `plaintext` under the ledger key of `workspace`, bound to the request `id`.
     ///
     /// # Errors
     /// [`SealError`] when there is no such key at hand.
     fn seal(&self, workspace: WorkspaceId, id: RequestId, plaintext: &[u8]) -> Result<Vec<u8>, SealError>;
+
+    /// Decrypts what [`FieldCipher::seal`] gave.
+    ///
+    /// # Errors
+    /// [`SealError`] when it was sealed for another workspace or request, or was changed.
+    fn open(&self, workspace: WorkspaceId, id: RequestId, sealed: &[u8]) -> Result<SecretBytes, SealError>;
 }
 
-/// The sensitive fields of a record cannot be encrypted.
+/// The sensitive fields of a record cannot be encrypted, or not be decrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the fields of an audit record cannot be sealed")]
+#[error("the fields of an audit record cannot be sealed or opened")]
 pub struct SealError;
 
 /// What `sealed` of a leaf decrypts to: the key that all the leaf's salts come from, and what was committed to.
@@ -100,16 +106,30 @@ impl Salts {
     /// `HMAC-SHA256(entry key, "strongroom/leaf/v1" ‖ 0x00 ‖ field ‖ 0x00 ‖ u32 index, big-endian)`.
     #[must_use]
     pub fn commit(&self, field: &str, index: u32, value: &str) -> [u8; 32] {
+        commitment(&self.salt(field, index), value)
+    }
+
+    /// The salt of number `index` of `field`.
+    pub(crate) fn salt(&self, field: &str, index: u32) -> [u8; 32] {
         let mut salt = hmac::Context::with_key(&self.0);
         salt.update(b"strongroom/leaf/v1\0");
         salt.update(field.as_bytes());
         salt.update(&[0]);
         salt.update(&index.to_be_bytes());
-        let key = hmac::Key::new(hmac::HMAC_SHA256, salt.sign().as_ref());
-        let mut out = [0; 32];
-        out.copy_from_slice(hmac::sign(&key, value.as_bytes()).as_ref());
-        out
+        bytes_of(salt.sign())
     }
+}
+
+/// The commitment to `value` under `salt`.
+pub(crate) fn commitment(salt: &[u8], value: &str) -> [u8; 32] {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, salt);
+    bytes_of(hmac::sign(&key, value.as_bytes()))
+}
+
+fn bytes_of(tag: hmac::Tag) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(tag.as_ref());
+    out
 }
 
 /// An entry is no entry, or one of another version.
@@ -134,7 +154,7 @@ impl Entry {
         record: &Record,
         outcome: Outcome,
         rows: &[RowMark],
-        sealer: &dyn FieldSealer,
+        cipher: &dyn FieldCipher,
         rng: &dyn Rng,
     ) -> Result<Self, SealError> {
         let mut frame = Vec::with_capacity(1024);
@@ -160,11 +180,11 @@ impl Entry {
                 write_commitments(&mut fragment, &fields);
                 let plaintext = fields.encode()?;
                 let workspace = record.workspace.unwrap_or(WorkspaceId::SYSTEM);
-                let sealed = sealer.seal(workspace, record.id, plaintext.expose())?;
+                let sealed = cipher.seal(workspace, record.id, plaintext.expose())?;
                 write_sealed(&mut fragment, &sealed);
             }
             fragment.push('}');
-            // INVARIANT: the limits of a part keep a leaf below its bound, unless the sealer adds tens of kilobytes.
+            // INVARIANT: the limits of a part keep a leaf below its bound, unless the cipher adds tens of kilobytes.
             let length = u16::try_from(fragment.len())
                 .ok()
                 .filter(|length| fits(*length))

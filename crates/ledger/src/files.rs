@@ -27,6 +27,14 @@ impl LedgerFiles {
 
     /// The checkpoint, verified; `None` when there is none.
     pub(crate) fn checkpoint(&self, key: &VerifierKey) -> Result<Option<Checkpoint>, VerifyError> {
+        Ok(self.signed_checkpoint(key)?.map(|(checkpoint, _)| checkpoint))
+    }
+
+    /// The checkpoint, verified, and its note; `None` when there is none.
+    pub(crate) fn signed_checkpoint(
+        &self,
+        key: &VerifierKey,
+    ) -> Result<Option<(Checkpoint, Note)>, VerifyError> {
         let flawed = |flaw| VerifyError::new(CHECKPOINT, flaw);
         let bytes = match fs::read(self.dir.join(CHECKPOINT)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -38,7 +46,7 @@ impl LedgerFiles {
         if checkpoint.origin != key.name() {
             return Err(flawed(Flaw::Origin));
         }
-        Ok(Some(checkpoint))
+        Ok(Some((checkpoint, note)))
     }
 
     /// The tile of hashes at `path`.

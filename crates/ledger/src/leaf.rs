@@ -6,6 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use strongroom_base::{PrincipalId, RequestId};
 
+use crate::fields::FieldName;
+
 /// The version of leaves that are written. Those of version 1, without row digests, are read as well.
 const VERSION: u8 = 2;
 /// The most that the sequencer puts before a fragment: three numbers of at most twenty digits and their names.
@@ -133,6 +135,49 @@ impl<'a> Leaf<'a> {
     /// Its request's id.
     pub(crate) fn id(&self) -> &'a str {
         self.id
+    }
+
+    /// What was asked for.
+    pub(crate) fn op(&self) -> &'a str {
+        self.op
+    }
+
+    /// How it ended.
+    pub(crate) fn outcome(&self) -> &'a str {
+        self.outcome
+    }
+
+    /// The number of its workspace.
+    pub(crate) fn workspace(&self) -> Option<u32> {
+        self.ws
+    }
+
+    /// The caller's id.
+    pub(crate) fn principal(&self) -> Option<&'a str> {
+        self.principal
+    }
+
+    /// The requests that it only counts.
+    pub(crate) fn counted(&self) -> Option<u64> {
+        self.n
+    }
+
+    /// What it has sealed, in base64.
+    pub(crate) fn sealed(&self) -> Option<&'a str> {
+        self.sealed
+    }
+
+    /// The commitment to value `index` of `field`, in base64.
+    pub(crate) fn commitment(&self, field: FieldName, index: u32) -> Option<&'a str> {
+        let commitments = self.c.as_ref()?;
+        let list = |list: &[&'a str]| list.get(index as usize).copied();
+        match field {
+            FieldName::Slug => commitments.slug.filter(|_| index == 0),
+            FieldName::Source => commitments.source.filter(|_| index == 0),
+            FieldName::Reason => commitments.reason.filter(|_| index == 0),
+            FieldName::Why => list(&commitments.why),
+            FieldName::Paths => list(&commitments.paths),
+        }
     }
 
     /// Its place among the leaves of its request.

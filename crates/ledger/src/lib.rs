@@ -7,10 +7,12 @@
 //! Invariant: nothing sensitive reaches a file or storage but committed to and sealed, and a value of a secret not at all.
 
 mod entry;
+mod fields;
 mod files;
 mod flood;
 mod journal;
 mod leaf;
+mod reader;
 mod record;
 mod rows;
 mod sequencer;
@@ -32,9 +34,11 @@ use strongroom_tlog::{Checkpoint, NoteError, Signer};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-pub use entry::{FieldSealer, Salts, SealError, SealedFields};
+pub use entry::{FieldCipher, Salts, SealError, SealedFields};
+pub use fields::{Disclosure, DisclosureError, FieldName, Fields, LeafFacts};
 pub use journal::{Journal, JournalError, JournalSync};
 pub use leaf::LeafFlaw;
+pub use reader::{Published, ReadError, Reader, verifier_key};
 pub use record::{Outcome, Record};
 pub use rows::{RowDigest, RowMark, row_digest};
 pub use sequencer::PublishError;
@@ -61,8 +65,8 @@ pub struct Config {
     pub storage: Arc<dyn Storage>,
     /// What storage keeps of the newest checkpoint.
     pub checkpoint_row: CheckpointRow,
-    /// Encrypts the sensitive fields.
-    pub sealer: Arc<dyn FieldSealer>,
+    /// Encrypts the sensitive fields, and opens them.
+    pub cipher: Arc<dyn FieldCipher>,
     /// The time of leaves that only count.
     pub clock: Arc<dyn Clock>,
     /// Entry keys.
@@ -113,24 +117,21 @@ pub struct Position {
 struct Shared {
     journal: Arc<Journal>,
     flood: Flood,
-    sealer: Arc<dyn FieldSealer>,
+    cipher: Arc<dyn FieldCipher>,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
     /// Something waits, or soon will.
     wake: Notify,
-    position: Mutex<Position>,
+    position: watch::Sender<Position>,
 }
 
 impl Shared {
     fn position(&self) -> Position {
-        self.position
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.position.borrow().clone()
     }
 
     fn set_position(&self, position: Position) {
-        *self.position.lock().unwrap_or_else(PoisonError::into_inner) = position;
+        self.position.send_replace(position);
     }
 }
 
@@ -138,6 +139,7 @@ impl Shared {
 /// of them was rolled back, is for the caller to judge first.
 pub struct OpenedLedger {
     shared: Arc<Shared>,
+    reader: Arc<Reader>,
     sequencer: Sequencer,
 }
 
@@ -155,6 +157,7 @@ impl OpenedLedger {
         let task = tokio::spawn(self.sequencer.run(stopped));
         Arc::new(Ledger {
             shared: self.shared,
+            reader: self.reader,
             stop,
             task: Mutex::new(Some(task)),
         })
@@ -164,6 +167,7 @@ impl OpenedLedger {
 /// The growing ledger of one node.
 pub struct Ledger {
     shared: Arc<Shared>,
+    reader: Arc<Reader>,
     stop: watch::Sender<bool>,
     task: Mutex<Option<JoinHandle<Result<(), PublishError>>>>,
 }
@@ -181,13 +185,14 @@ impl Ledger {
             journal,
             storage,
             checkpoint_row,
-            sealer,
+            cipher,
             clock,
             rng,
         } = config;
         let dir = data_dir.join("ledger");
         fs::create_dir_all(&dir)?;
         write_verifier_key(&data_dir, &signer)?;
+        let reader = Arc::new(Reader::new(&dir, signer.verifier_key().clone()));
         let files = LedgerFiles::new(dir);
         let tree = Tree::recover(&files, &signer)?;
         journal.resume_after(tree.marks.j)?;
@@ -195,14 +200,18 @@ impl Ledger {
         let shared = Arc::new(Shared {
             journal,
             flood: Flood::default(),
-            sealer,
+            cipher,
             clock,
             rng,
             wake: Notify::new(),
-            position: Mutex::new(position),
+            position: watch::Sender::new(position),
         });
         let sequencer = Sequencer::new(Arc::clone(&shared), storage, files, signer, checkpoint_row, tree);
-        Ok(OpenedLedger { shared, sequencer })
+        Ok(OpenedLedger {
+            shared,
+            reader,
+            sequencer,
+        })
     }
 
     /// The bytes for [`Change::note`]: the record of a request whose `change` is about to be committed as it is. The
@@ -244,6 +253,27 @@ impl Ledger {
         self.shared.position()
     }
 
+    /// Waits until the published log is larger than `size` leaves.
+    pub async fn grown_beyond(&self, size: u64) {
+        let mut position = self.shared.position.subscribe();
+        // An error would be that the sender is gone, and `self` holds it.
+        let _ = position
+            .wait_for(|position| position.checkpoint.size > size)
+            .await;
+    }
+
+    /// What opens the sensitive fields of leaves.
+    #[must_use]
+    pub fn cipher(&self) -> &dyn FieldCipher {
+        &*self.shared.cipher
+    }
+
+    /// The published log of this node.
+    #[must_use]
+    pub fn reader(&self) -> Arc<Reader> {
+        Arc::clone(&self.reader)
+    }
+
     /// Publishes what waits and stops the sequencer. What is closed later waits in the journal for the next start.
     ///
     /// # Errors
@@ -258,7 +288,7 @@ impl Ledger {
     }
 
     fn seal(&self, record: &Record, outcome: Outcome, rows: &[RowMark]) -> Result<Entry, SealError> {
-        Entry::seal(record, outcome, rows, &*self.shared.sealer, &*self.shared.rng)
+        Entry::seal(record, outcome, rows, &*self.shared.cipher, &*self.shared.rng)
     }
 }
 

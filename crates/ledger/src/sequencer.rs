@@ -188,7 +188,7 @@ impl Sequencer {
         let Shared {
             journal,
             flood,
-            sealer,
+            cipher,
             clock,
             rng,
             ..
@@ -200,7 +200,7 @@ impl Sequencer {
         let now = clock.now();
         let mut record = Record::open(RequestId::at(now, &**rng), "strangers.counted", now, "");
         record.counted = Some(count);
-        let sealed = Entry::seal(&record, Outcome::Denied, &[], &**sealer, &**rng);
+        let sealed = Entry::seal(&record, Outcome::Denied, &[], &**cipher, &**rng);
         if !sealed.is_ok_and(|entry| journal.append_now(entry, None).is_ok()) {
             flood.give_back(count);
         }

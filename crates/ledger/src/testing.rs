@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use strongroom_base::{ManualClock, PrincipalId, RequestId, Rng, Timestamp, WorkspaceId};
-use strongroom_secret::Key;
+use strongroom_secret::{Key, SecretBytes};
 use strongroom_storage::{
     Change, Changes, CommitError, Embedded, Memory, Revision, Row, Storage, Unavailable,
 };
 use strongroom_tlog::{Signer, VerifierKey};
 
-use crate::entry::{Entry, FieldSealer, SealError};
+use crate::entry::{Entry, FieldCipher, SealError};
 use crate::sequencer::Sequencer;
 use crate::{Config, Journal, Ledger, OpenError, Outcome, Record};
 
@@ -37,15 +37,19 @@ impl Rng for FixedRng {
 }
 
 /// Encryption that a test can undo.
-pub(crate) struct XorSealer;
+pub(crate) struct XorCipher;
 
 pub(crate) fn xor(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().map(|byte| byte ^ 0xa5).collect()
 }
 
-impl FieldSealer for XorSealer {
+impl FieldCipher for XorCipher {
     fn seal(&self, _: WorkspaceId, _: RequestId, plaintext: &[u8]) -> Result<Vec<u8>, SealError> {
         Ok(xor(plaintext))
+    }
+
+    fn open(&self, _: WorkspaceId, _: RequestId, sealed: &[u8]) -> Result<SecretBytes, SealError> {
+        Ok(SecretBytes::new(xor(sealed)))
     }
 }
 
@@ -70,7 +74,7 @@ pub(crate) fn record(number: u32) -> Record {
 }
 
 pub(crate) fn entry(number: u32) -> Entry {
-    Entry::seal(&record(number), Outcome::Ok, &[], &XorSealer, &rng()).unwrap()
+    Entry::seal(&record(number), Outcome::Ok, &[], &XorCipher, &rng()).unwrap()
 }
 
 /// The number in the `"id":"…"` of a leaf or fragment.
@@ -164,7 +168,7 @@ impl House {
             checkpoint_row: Box::new(|checkpoint| {
                 Some((b"\0last".to_vec(), checkpoint.to_string().into_bytes()))
             }),
-            sealer: Arc::new(XorSealer),
+            cipher: Arc::new(XorCipher),
             clock: self.clock.clone(),
             rng: self.rng.clone(),
         })
@@ -177,6 +181,7 @@ impl House {
         Ok((
             Ledger {
                 shared: opened.shared,
+                reader: opened.reader,
                 stop,
                 task: None.into(),
             },

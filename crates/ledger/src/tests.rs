@@ -12,9 +12,9 @@ use strongroom_base::{RequestId, Timestamp, Ttl, limits};
 use strongroom_storage::{Change, Storage as _};
 use strongroom_tlog::{TilePath, VerifierKey};
 
-use crate::entry::{Entry, FieldSealer, Salts, SealError, SealedFields};
+use crate::entry::{Entry, FieldCipher, Salts, SealError, SealedFields};
 use crate::leaf::{Leaf, LeafFlaw, Marks, PREFIX_BYTES, finalize};
-use crate::testing::{House, NOW, XorSealer, crash_after, entry, id, key, record, rng, xor};
+use crate::testing::{House, NOW, XorCipher, crash_after, entry, id, key, record, rng, xor};
 use crate::verify::{Flaw, VerifyError, verify};
 use crate::{JournalError, Ledger, LedgerError, OpenError, Outcome, Record, RowMark};
 
@@ -81,7 +81,7 @@ fn a_request_that_touched_much_leaves_parts() {
     for number in 0..limits::LEAF_DECISIONS {
         record.because(number.to_string());
     }
-    let parts: Vec<_> = Entry::seal(&record, Outcome::Ok, &[], &XorSealer, &rng())
+    let parts: Vec<_> = Entry::seal(&record, Outcome::Ok, &[], &XorCipher, &rng())
         .unwrap()
         .fragments()
         .map(|fragment| serde_json::from_slice::<serde_json::Value>(&leaf(fragment)).unwrap())
@@ -109,7 +109,7 @@ fn a_change_leaves_the_digests_of_its_rows() {
     };
     let marks: Vec<_> = RowMark::of(&change).collect();
     let bare = Record::open(id(1), "instance.create", Timestamp::default(), "");
-    let entry = Entry::seal(&bare, Outcome::Ok, &marks, &XorSealer, &rng()).unwrap();
+    let entry = Entry::seal(&bare, Outcome::Ok, &marks, &XorCipher, &rng()).unwrap();
     let mut read = Vec::new();
     for fragment in entry.fragments() {
         let json: serde_json::Value = serde_json::from_slice(&leaf(fragment)).unwrap();
@@ -144,7 +144,7 @@ fn the_longest_texts_fit() {
         value: Some([2; 16]),
     };
     let rows = vec![row; 1000 * limits::LEAF_ROWS];
-    let entry = Entry::seal(&record, Outcome::Ok, &rows, &XorSealer, &rng()).unwrap();
+    let entry = Entry::seal(&record, Outcome::Ok, &rows, &XorCipher, &rng()).unwrap();
     let longest = entry.fragments().map(<[u8]>::len).max().unwrap();
     assert!(longest < 65_000, "{longest}");
     assert!(
@@ -206,13 +206,22 @@ fn a_leaf_has_one_spelling() {
 #[test]
 fn a_record_without_secrets_needs_no_key() {
     struct Sealed;
-    impl FieldSealer for Sealed {
+    impl FieldCipher for Sealed {
         fn seal(
             &self,
             _: strongroom_base::WorkspaceId,
             _: RequestId,
             _: &[u8],
         ) -> Result<Vec<u8>, SealError> {
+            Err(SealError)
+        }
+
+        fn open(
+            &self,
+            _: strongroom_base::WorkspaceId,
+            _: RequestId,
+            _: &[u8],
+        ) -> Result<strongroom_secret::SecretBytes, SealError> {
             Err(SealError)
         }
     }
@@ -644,7 +653,7 @@ async fn verify_entries(entries: Vec<Entry>) -> Result<(), Flaw> {
 fn large_entry(number: u32) -> Entry {
     let mut large = record(number);
     (0..limits::LEAF_PATHS).for_each(|number| large.touch(&number.to_string()));
-    Entry::seal(&large, Outcome::Ok, &[], &XorSealer, &rng()).unwrap()
+    Entry::seal(&large, Outcome::Ok, &[], &XorCipher, &rng()).unwrap()
 }
 
 /// `entry` with only those of its parts that `keep` says.

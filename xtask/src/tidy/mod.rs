@@ -25,7 +25,15 @@ const ONE_REQUEST: [&str; 11] = [
     "crates/ledger/src/record.rs",
 ];
 /// Every format on disk has a page.
-const FORMATS: [&str; 6] = ["record", "superblock", "slots", "leaf", "journal", "redb"];
+const FORMATS: [&str; 7] = [
+    "record",
+    "superblock",
+    "slots",
+    "leaf",
+    "journal",
+    "redb",
+    "disclosure",
+];
 
 /// Complains about everything that is not tidy.
 pub(crate) fn run() -> Result<()> {
