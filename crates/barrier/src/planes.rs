@@ -28,6 +28,12 @@ impl StorageKey {
         Self(bytes)
     }
 
+    /// What follows workspace and kind in the key of an ordered row.
+    #[must_use]
+    pub fn ordered_parts(&self) -> Option<&[u8]> {
+        self.0.strip_prefix(&[ORDERED_PLANE])?.get(5..)
+    }
+
     /// The key's bytes, as storage takes them.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

@@ -22,6 +22,10 @@ pub const SAVE_PRINCIPALS: usize = 1000;
 pub const LISTING_BYTES: usize = 32 << 20;
 /// Secrets in one save or one selection.
 pub const BATCH_ENTRIES: usize = 1000;
+/// Things on one page of an answer.
+pub const PAGE: usize = 1000;
+/// Leaves of the ledger on one page of an answer.
+pub const LEAF_PAGE: usize = 256;
 /// Versions of a secret that are kept, the current one included.
 pub const VERSIONS_KEPT: usize = 10;
 /// Children of a folder.

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::accounts::Accounts;
+use crate::audit::Audit;
 use crate::mounts::{self, Mounts, PATHS};
 use crate::superblock::{FORMAT, LastCheckpoint, Superblock, slots_key};
 use crate::tokens::TokenKey;
@@ -284,7 +285,8 @@ impl Core {
             stop,
             expiry: Mutex::new(Some(expiry)),
         };
-        let engines = engines.with(accounts);
+        let audit = Audit::new(&surroundings, engines.judge.clone());
+        let engines = engines.with(accounts).with(audit);
         Ok(Arc::new(Self {
             surroundings,
             sessions,

@@ -3,6 +3,7 @@
 //! Invariant: this crate knows no HTTP and no concrete secret engine.
 
 pub mod accounts;
+pub mod audit;
 pub mod superblock;
 
 mod engines;
@@ -16,4 +17,4 @@ mod tokens;
 pub use engines::Engines;
 pub use gate::{Core, Credential, Request};
 pub use instance::{Foundations, NewInstance, OpenError, Settings};
-pub use tokens::TokenForm;
+pub use tokens::{TokenForm, random_text};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use minicbor::{Decode, Encode};
 use serde_json::{Map, Value};
 use strongroom_barrier::{Kind, Record, View};
+use strongroom_base::Rng;
 use strongroom_jose::TokenSigner;
 use strongroom_sdk::{Error, Surroundings};
 use strongroom_secret::{SecretBytes, SecretText};
@@ -19,7 +20,12 @@ use crate::internal;
 pub enum TokenForm {
     /// A JWT of ours with the claims that the dialect's clients decode.
     Jwt(fn(&SessionFacts) -> Map<String, Value>),
+    /// `hvs.` and 24 random letters and digits, which say nothing.
+    Opaque,
 }
+
+/// Letters and digits of an opaque token: 142 bits.
+const OPAQUE_LENGTH: usize = 24;
 
 /// The stored key: PKCS#8.
 #[derive(Encode, Decode)]
@@ -53,7 +59,10 @@ impl TokenKey {
 
     /// The text of a token for `facts`.
     pub(crate) async fn mint(&self, form: TokenForm, facts: &SessionFacts) -> Result<SecretText, Error> {
-        let TokenForm::Jwt(claims) = form;
+        let claims = match form {
+            TokenForm::Opaque => return Ok(opaque(&*self.surroundings.rng)),
+            TokenForm::Jwt(claims) => claims,
+        };
         let (claims, signer) = (claims(facts), self.signer().await?.clone());
         // An RSA signature takes most of a millisecond.
         let signed = tokio::task::spawn_blocking(move || signer.sign(&claims))
@@ -86,4 +95,27 @@ impl TokenKey {
             }
         }
     }
+}
+
+fn opaque(rng: &dyn Rng) -> SecretText {
+    SecretText::new(format!("hvs.{}", random_text(OPAQUE_LENGTH, rng).expose()))
+}
+
+/// `length` letters and digits, each equally likely.
+#[must_use]
+pub fn random_text(length: usize, rng: &dyn Rng) -> SecretText {
+    const CHARACTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let mut text = String::with_capacity(length); // never grows, so it leaves no copy behind
+    while text.len() < length {
+        let mut byte = [0];
+        rng.fill(&mut byte);
+        let [byte] = byte;
+        // Bytes from 248 on would favour the first eight.
+        if byte < 248
+            && let Some(&character) = CHARACTERS.get(usize::from(byte % 62))
+        {
+            text.push(char::from(character));
+        }
+    }
+    SecretText::new(text)
 }

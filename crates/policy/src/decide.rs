@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use strongroom_base::Name;
+use strongroom_base::{Name, PrincipalId, Slug};
 
 use crate::{Lists, PrincipalSet, Subject};
 
@@ -27,6 +27,8 @@ pub enum Capability {
     ChangeWriters,
     /// Change who may delete a secret.
     ChangeDeleters,
+    /// See who may do what to a secret, and what the ledger has sealed about it.
+    Review,
 }
 
 /// What it is asked of.
@@ -47,8 +49,15 @@ pub enum Resource<'a> {
     OtherMount,
     /// A name in a mount that no secret has.
     FreeName(&'a Name),
-    /// A secret that is there, by its lists.
-    Secret(&'a Lists),
+    /// A secret that is there.
+    Secret {
+        /// Its lists.
+        lists: &'a Lists,
+        /// Who made it.
+        owner: PrincipalId,
+    },
+    /// Everything of the instance: what lies in all mounts, and the sealed records of all requests.
+    Everything,
 }
 
 /// Proof that [`decide`] said yes.
@@ -104,20 +113,96 @@ pub enum Reason {
     Listed(Capability),
     /// The caller is not in it.
     NotListed(Capability),
+    /// The caller made the secret.
+    Owner,
+    /// Somebody else made it.
+    NotOwner,
+    /// Only the admin role reaches everything.
+    NotAdmin,
+}
+
+/// Every reason with a capability has one of these.
+const LISTED: [Capability; 6] = [
+    Capability::Read,
+    Capability::Write,
+    Capability::Delete,
+    Capability::ChangeReaders,
+    Capability::ChangeWriters,
+    Capability::ChangeDeleters,
+];
+
+impl Reason {
+    /// The reason that the ledger spells `text`; *explain* reads it back.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        let plain = [
+            Self::Public,
+            Self::RegistrationOpen,
+            Self::RegistrationClosed,
+            Self::NotLoggedIn,
+            Self::Own,
+            Self::AdminRole,
+            Self::OtherMount,
+            Self::OwnPrefix,
+            Self::ForeignPrefix,
+            Self::Owner,
+            Self::NotOwner,
+            Self::NotAdmin,
+        ];
+        let listed = LISTED
+            .map(Self::Listed)
+            .into_iter()
+            .chain(LISTED.map(Self::NotListed));
+        plain
+            .into_iter()
+            .chain(listed)
+            .find(|reason| reason.to_string() == text)
+    }
+
+    /// The smallest change that would have allowed what was denied to `caller`; `None` for a reason to allow.
+    #[must_use]
+    pub fn remedy(self, caller: Option<&Slug>) -> Option<String> {
+        let caller = caller.map_or("the caller", Slug::as_str);
+        Some(match self {
+            Self::NotLoggedIn => "log in, and send the token".to_owned(),
+            Self::RegistrationClosed => {
+                "an admin makes the account, or the server is started with `--open-registration`".to_owned()
+            }
+            Self::OtherMount => format!("`{caller}` logs in to that app, or gets the admin role"),
+            Self::ForeignPrefix => {
+                format!(
+                    "a name under `{caller}/`, or an admin makes the secret and names `{caller}` in its lists"
+                )
+            }
+            Self::NotListed(capability) => format!("add `{caller}` to `{}`", list_name(capability)),
+            Self::NotOwner | Self::NotAdmin => format!("`{caller}` gets the admin role"),
+            Self::Public
+            | Self::RegistrationOpen
+            | Self::Own
+            | Self::AdminRole
+            | Self::OwnPrefix
+            | Self::Listed(_)
+            | Self::Owner => return None,
+        })
+    }
+}
+
+/// The list of a secret that grants `capability`, as it is spelled on the wire.
+fn list_name(capability: Capability) -> &'static str {
+    match capability {
+        Capability::Read | Capability::List => "readers",
+        Capability::Write => "writers",
+        Capability::Delete => "deleters",
+        Capability::ChangeReaders => "canChangeReaders",
+        Capability::ChangeWriters => "canChangeWriters",
+        Capability::ChangeDeleters => "canChangeDeleters",
+        Capability::Connect | Capability::UseAccount | Capability::Review => "no list",
+    }
 }
 
 impl fmt::Display for Reason {
     /// The reason in the words of the ledger; they are part of the leaf format.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |capability: &Capability| match capability {
-            Capability::Read | Capability::List => "readers",
-            Capability::Write => "writers",
-            Capability::Delete => "deleters",
-            Capability::ChangeReaders => "canChangeReaders",
-            Capability::ChangeWriters => "canChangeWriters",
-            Capability::ChangeDeleters => "canChangeDeleters",
-            Capability::Connect | Capability::UseAccount => "no list",
-        };
         match self {
             Reason::Public => f.write_str("open to anyone"),
             Reason::RegistrationOpen => f.write_str("registration is open"),
@@ -128,8 +213,11 @@ impl fmt::Display for Reason {
             Reason::OtherMount => f.write_str("another mount, and no admin role"),
             Reason::OwnPrefix => f.write_str("under the caller's slug"),
             Reason::ForeignPrefix => f.write_str("not under the caller's slug"),
-            Reason::Listed(capability) => write!(f, "in {}", list(capability)),
-            Reason::NotListed(capability) => write!(f, "not in {}", list(capability)),
+            Reason::Listed(capability) => write!(f, "in {}", list_name(*capability)),
+            Reason::NotListed(capability) => write!(f, "not in {}", list_name(*capability)),
+            Reason::Owner => f.write_str("its owner"),
+            Reason::NotOwner => f.write_str("not its owner"),
+            Reason::NotAdmin => f.write_str("no admin role"),
         }
     }
 }
@@ -163,7 +251,15 @@ pub fn decide(
         Resource::OtherMount => denied(Reason::OtherMount),
         Resource::FreeName(name) if name.is_under(&subject.slug) => allowed(Reason::OwnPrefix),
         Resource::FreeName(_) => denied(Reason::ForeignPrefix),
-        Resource::Secret(lists) => match list_for(capability, lists) {
+        Resource::Everything => denied(Reason::NotAdmin),
+        Resource::Secret { owner, .. } if capability == Capability::Review => {
+            if owner == subject.id {
+                allowed(Reason::Owner)
+            } else {
+                denied(Reason::NotOwner)
+            }
+        }
+        Resource::Secret { lists, .. } => match list_for(capability, lists) {
             Some(list) if list.contains(subject.id) => allowed(Reason::Listed(capability)),
             _ => denied(Reason::NotListed(capability)),
         },
@@ -179,7 +275,7 @@ fn list_for(capability: Capability, lists: &Lists) -> Option<&PrincipalSet> {
         Capability::ChangeReaders => Some(&lists.can_change_readers),
         Capability::ChangeWriters => Some(&lists.can_change_writers),
         Capability::ChangeDeleters => Some(&lists.can_change_deleters),
-        Capability::Connect | Capability::UseAccount => None,
+        Capability::Connect | Capability::UseAccount | Capability::Review => None,
     }
 }
 
@@ -188,13 +284,21 @@ mod tests {
     use super::*;
     use crate::Role;
     use Capability::*;
-    use strongroom_base::{PrincipalId, Slug};
+    use strongroom_base::PrincipalId;
 
     fn subject(number: u8, slug: &str, roles: &[Role]) -> Subject {
         Subject {
             id: PrincipalId::from_bytes([number; 16]),
             slug: Slug::new(slug).unwrap(),
             roles: roles.into(),
+        }
+    }
+
+    /// A secret that principal 9 made.
+    fn secret(lists: &Lists) -> Resource<'_> {
+        Resource::Secret {
+            lists,
+            owner: PrincipalId::from_bytes([9; 16]),
         }
     }
 
@@ -236,7 +340,7 @@ mod tests {
             Resource::OwnMount,
             Resource::OtherMount,
             Resource::FreeName(&name),
-            Resource::Secret(&Lists::default()),
+            secret(&Lists::default()),
         ] {
             check(None, Read, resource, "not logged in", false);
         }
@@ -261,7 +365,7 @@ mod tests {
         ];
         for (listed, lists) in &by_capability {
             for (asked, _) in &by_capability {
-                let answer = decide(Some(&alice), *asked, Resource::Secret(lists));
+                let answer = decide(Some(&alice), *asked, secret(lists));
                 assert_eq!(answer.is_ok(), asked == listed, "{asked:?} with only {listed:?}");
             }
         }
@@ -284,7 +388,7 @@ mod tests {
         check(
             Some(&admin),
             Read,
-            Resource::Secret(&Lists::only(auth.id)),
+            secret(&Lists::only(auth.id)),
             "admin role",
             true,
         );
@@ -313,9 +417,61 @@ mod tests {
         check(
             Some(&auth),
             Read,
-            Resource::Secret(&Lists::only(admin.id)),
+            secret(&Lists::only(admin.id)),
             "not in readers",
             false,
         );
+    }
+
+    #[test]
+    fn owners_and_admins_review_and_readers_do_not() {
+        let (owner, reader) = (subject(9, "owner", &[]), subject(1, "reader", &[]));
+        let admin = subject(2, "admin", &[Role::Admin]);
+        let lists = Lists::only(reader.id);
+        check(Some(&owner), Review, secret(&lists), "its owner", true);
+        check(Some(&owner), Read, secret(&lists), "not in readers", false);
+        check(Some(&reader), Review, secret(&lists), "not its owner", false);
+        check(Some(&admin), Review, secret(&lists), "admin role", true);
+        check(Some(&admin), Review, Resource::Everything, "admin role", true);
+        check(Some(&owner), Review, Resource::Everything, "no admin role", false);
+        check(None, Review, Resource::Everything, "not logged in", false);
+    }
+
+    #[test]
+    fn every_reason_reads_back_and_every_refusal_has_a_remedy() {
+        let lists = Lists::default();
+        let (alice, admin) = (subject(1, "alice", &[]), subject(2, "admin", &[Role::Admin]));
+        let name = Name::from_path("bob/key").unwrap();
+        let own = Name::from_path("alice/key").unwrap();
+        let full = Lists::only(alice.id);
+        let resources = [
+            Resource::Public,
+            Resource::Registration { open: true },
+            Resource::Registration { open: false },
+            Resource::Account,
+            Resource::OwnMount,
+            Resource::OtherMount,
+            Resource::FreeName(&name),
+            Resource::FreeName(&own),
+            secret(&lists),
+            secret(&full),
+            Resource::Everything,
+        ];
+        for resource in resources {
+            for caller in [None, Some(&alice), Some(&admin)] {
+                for capability in LISTED.into_iter().chain([Review]) {
+                    let decision = decide(caller, capability, resource);
+                    let reason = match &decision {
+                        Ok(allowed) => allowed.reason(),
+                        Err(denied) => denied.reason(),
+                    };
+                    assert_eq!(Reason::from_text(&reason.to_string()), Some(reason));
+                    assert_eq!(reason.remedy(None).is_some(), decision.is_err(), "{reason}");
+                }
+            }
+        }
+        assert_eq!(Reason::from_text("in no list"), None);
+        let remedy = Reason::NotListed(Read).remedy(Some(&alice.slug));
+        assert_eq!(remedy.as_deref(), Some("add `alice` to `readers`"));
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use strongroom_barrier::{Record, StorageKey, Stored};
-use strongroom_base::Name;
+use strongroom_base::{Name, PrincipalId};
 use strongroom_policy::Lists;
 use strongroom_storage::Revision;
 
@@ -11,6 +11,8 @@ use strongroom_storage::Revision;
 pub trait Protected: Record {
     /// The lists.
     fn lists(&self) -> &Lists;
+    /// Who made it.
+    fn owner(&self) -> PrincipalId;
 }
 
 /// A record that only says where others are: it holds names and ids, and never a value.

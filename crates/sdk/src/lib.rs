@@ -3,6 +3,7 @@
 
 mod error;
 mod guarded;
+mod judge;
 mod mount;
 mod op;
 mod permit;
@@ -10,6 +11,7 @@ mod record;
 
 pub use error::{Error, NotProved};
 pub use guarded::{Guarded, IndexRow, Opened, Protected};
+pub use judge::{Judge, Rules};
 pub use mount::Mount;
 pub use op::{Op, Target};
 pub use permit::{Caller, Permit, Surroundings};

@@ -1,8 +1,9 @@
 //! All that an engine may act with. Without a permit it has no data, no clock, no way to act.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use strongroom_barrier::{BarrierError, Kind, Record, StorageKey, Stored};
+use strongroom_barrier::{BarrierError, Folder, Kind, Record, StorageKey, Stored, View};
 use strongroom_base::{Clock, Monotonic, Name, Rng, Timestamp};
 use strongroom_identity::{Directory, Session};
 use strongroom_ledger::{Ledger, Outcome};
@@ -10,6 +11,9 @@ use strongroom_policy::{Allowed, Capability, Denied, Resource, Subject, decide};
 use strongroom_storage::{Change, CommitError, Storage};
 
 use crate::{Error, Guarded, IndexRow, Mount, Opened, Protected, RequestRecord};
+
+/// Names read at once while they are visited.
+const NAMES_PAGE: usize = 1_000;
 
 /// What all permits of an instance share.
 pub struct Surroundings {
@@ -145,7 +149,7 @@ impl Permit {
     /// [`Denied`].
     pub fn open<T: Protected>(&self, row: Guarded<T>, capability: Capability) -> Result<Opened<T>, Denied> {
         let Guarded { name, key, stored } = row;
-        self.decide(capability, Resource::Secret(stored.record.lists()))?;
+        self.decide(capability, secret(&stored.record))?;
         Ok(Opened { name, key, stored })
     }
 
@@ -154,7 +158,7 @@ impl Permit {
     /// # Errors
     /// [`Denied`].
     pub fn also<T: Protected>(&self, row: &Opened<T>, capability: Capability) -> Result<(), Denied> {
-        self.decide(capability, Resource::Secret(row.lists()))
+        self.decide(capability, secret(&**row))
     }
 
     /// Decides about `name`, which no row has.
@@ -163,6 +167,15 @@ impl Permit {
     /// [`Denied`].
     pub fn claim(&self, name: &Name, capability: Capability) -> Result<(), Denied> {
         self.decide(capability, Resource::FreeName(name))
+    }
+
+    /// Decides whether the caller may see everything of the instance.
+    ///
+    /// # Errors
+    /// [`Error::Denied`].
+    pub fn everything(&self) -> Result<(), Error> {
+        self.decide(Capability::Review, Resource::Everything)
+            .map_err(|_| Error::Denied("only an admin may see everything of the instance".to_owned()))
     }
 
     /// A record that belongs to `row`, which a decision opened.
@@ -193,31 +206,55 @@ impl Permit {
         Ok(mount.view.scan(kind, prefix, after, limit).await?)
     }
 
-    /// All names of `mount`, in the order of their segments' bytes. Names only: nothing is decided or opened.
+    /// Shows `visit` the names of `mount` behind `after`, in the order of their segments' bytes, until it breaks. Names
+    /// only: nothing is decided or opened.
     ///
     /// # Errors
     /// When storage cannot answer, or there is no time left.
-    pub async fn names(&self, mount: &Mount) -> Result<Vec<Name>, Error> {
-        let mut names = Vec::new();
-        let mut folders = vec![(mount.view.root(), Vec::new())];
-        while let Some((folder, segments)) = folders.pop() {
+    pub async fn visit_names(
+        &self,
+        mount: &Mount,
+        after: Option<&Name>,
+        mut visit: impl FnMut(Name) -> ControlFlow<()> + Send,
+    ) -> Result<(), Error> {
+        let view = &mount.view;
+        let mut innermost = OpenFolder {
+            folder: view.root(),
+            segments: Vec::new(),
+            after: None,
+        };
+        let mut open = Vec::new();
+        for segment in after.into_iter().flat_map(Name::segments) {
+            innermost.after = Some(segment.clone());
+            let inner = innermost.enter(view)?;
+            open.push(std::mem::replace(&mut innermost, inner));
+        }
+        open.push(innermost);
+        while let Some(folder) = open.last_mut() {
             self.in_time()?;
-            for child in mount.view.list(&folder, None, usize::MAX).await? {
-                let mut segments: Vec<String> = segments.clone();
-                segments.push(child.segment.clone());
-                if child.is_folder {
-                    folders.push((
-                        mount.view.folder(folder.clone(), &child.segment)?,
-                        segments.clone(),
-                    ));
+            let page = view
+                .list(&folder.folder, folder.after.as_deref(), NAMES_PAGE)
+                .await?;
+            let is_last_page = page.len() < NAMES_PAGE;
+            let mut inner = None;
+            for child in page {
+                if child.is_record && visit(folder.name_of(&child.segment)).is_break() {
+                    return Ok(());
                 }
-                if child.is_record {
-                    names.push(Name::from_stored(segments));
+                folder.after = Some(child.segment);
+                if child.is_folder {
+                    inner = Some(folder.enter(view)?);
+                    break;
                 }
             }
+            match inner {
+                // What lies in a folder comes before what lies behind it.
+                Some(inner) => open.push(inner),
+                None if is_last_page => drop(open.pop()),
+                None => {}
+            }
         }
-        names.sort_unstable();
-        Ok(names)
+        Ok(())
     }
 
     /// Commits `change` together with the request's record. The only way to storage.
@@ -250,6 +287,40 @@ impl Permit {
         };
         self.record.add(|record| record.because(reason.to_string()));
         decision.map(|_| ())
+    }
+}
+
+/// A folder whose names are being visited.
+struct OpenFolder {
+    folder: Folder,
+    segments: Vec<String>,
+    /// The child that was visited last.
+    after: Option<String>,
+}
+
+impl OpenFolder {
+    /// The folder that the child visited last is.
+    fn enter(&self, view: &View) -> Result<Self, Error> {
+        let child = self.after.clone().unwrap_or_default();
+        let folder = view.folder(self.folder.clone(), &child)?;
+        let segments = self.segments.iter().cloned().chain([child]).collect();
+        Ok(Self {
+            folder,
+            segments,
+            after: None,
+        })
+    }
+
+    fn name_of(&self, child: &str) -> Name {
+        Name::from_stored(self.segments.iter().cloned().chain([child.to_owned()]).collect())
+    }
+}
+
+/// A row as the rules see it.
+fn secret<T: Protected>(record: &T) -> Resource<'_> {
+    Resource::Secret {
+        lists: record.lists(),
+        owner: record.owner(),
     }
 }
 

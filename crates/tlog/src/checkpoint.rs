@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Hash, from_base64, to_base64};
+use crate::Hash;
 
 /// A log's name, and its tree's size and root hash.
 ///
@@ -25,7 +25,7 @@ pub struct CheckpointError;
 
 impl fmt::Display for Checkpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n{}\n{}\n", self.origin, self.size, to_base64(&self.root.0))
+        write!(f, "{}\n{}\n{}\n", self.origin, self.size, self.root)
     }
 }
 
@@ -36,15 +36,9 @@ impl FromStr for Checkpoint {
         let mut lines = text.split('\n');
         let mut line = || lines.next().ok_or(CheckpointError);
         let (origin, size, root) = (line()?.to_owned(), line()?, line()?);
-        let root = from_base64(root)
-            .and_then(|bytes| bytes.try_into().ok())
-            .ok_or(CheckpointError)?;
+        let root = root.parse().map_err(|_| CheckpointError)?;
         let size = size.parse().map_err(|_| CheckpointError)?;
-        let checkpoint = Self {
-            origin,
-            size,
-            root: Hash(root),
-        };
+        let checkpoint = Self { origin, size, root };
         // Refuses signs, leading zeroes, extension lines and a missing final newline alike.
         let strict = !checkpoint.origin.is_empty() && checkpoint.to_string() == text;
         strict.then_some(checkpoint).ok_or(CheckpointError)

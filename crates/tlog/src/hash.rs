@@ -1,6 +1,7 @@
 //! The hashes of RFC 6962 §2.1, with SHA-256.
 
 use std::fmt;
+use std::str::FromStr;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
@@ -16,11 +17,32 @@ impl Hash {
     }
 }
 
-impl fmt::Debug for Hash {
+impl fmt::Display for Hash {
+    /// Standard base64, as in checkpoints and proofs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&crate::to_base64(&self.0))
     }
 }
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Hash {
+    type Err = HashError;
+
+    fn from_str(text: &str) -> Result<Self, HashError> {
+        let bytes = crate::from_base64(text).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Self).ok_or(HashError)
+    }
+}
+
+/// The text is not the base64 of 32 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is not the base64 of a SHA-256 hash")]
+pub struct HashError;
 
 /// The hash of the leaf that holds `entry`.
 #[must_use]

@@ -15,7 +15,7 @@ mod tree;
 
 pub use bundle::{BundleError, ENTRY_BYTES, decode_bundle, encode_entry};
 pub use checkpoint::{Checkpoint, CheckpointError};
-pub use hash::{Hash, leaf_hash, node_hash};
+pub use hash::{Hash, HashError, leaf_hash, node_hash};
 pub use note::{Note, NoteError, Signer, VerifierKey};
 pub use proof::{PROOF_HASHES, ProofError, ProveError, Prover, verify_consistency, verify_inclusion};
 pub use proof_file::{ProofFile, ProofFileError};

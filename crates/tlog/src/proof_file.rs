@@ -72,7 +72,7 @@ impl fmt::Display for ProofFile {
         }
         writeln!(f, "index {}", self.index)?;
         for hash in &self.path {
-            writeln!(f, "{}", to_base64(&hash.0))?;
+            writeln!(f, "{}", hash)?;
         }
         write!(f, "\n{}", self.checkpoint)
     }
@@ -113,10 +113,9 @@ fn read_head(head: &str) -> Option<(Option<Vec<u8>>, u64, Vec<Hash>)> {
         None => None,
     };
     let index = lines.next()?.strip_prefix("index ")?.parse().ok()?;
-    let hash = |line| Some(Hash(from_base64(line)?.try_into().ok()?));
     let path = lines
         .take(PROOF_HASHES + 1)
-        .map(hash)
+        .map(|line: &str| line.parse().ok())
         .collect::<Option<Vec<_>>>()?;
     (path.len() <= PROOF_HASHES).then_some((extra, index, path))
 }

@@ -52,7 +52,7 @@ impl Instance {
             clock: clock.clone(),
             rng: rng.clone(),
         };
-        let engines = Engines::default().with(StaticEngine);
+        let engines = Engines::new(StaticEngine).with(StaticEngine);
         let core = Core::create(foundations, new, Settings::default(), engines).await?;
         let metrics = HttpMetrics::register(&mut Registry::default());
         let instruments = Instruments {

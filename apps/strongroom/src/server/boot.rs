@@ -11,7 +11,7 @@ use std::sync::Arc;
 use strongroom_barrier::RootKey;
 use strongroom_base::{Clock, InstanceId, Rng, limits};
 use strongroom_core::superblock::{Superblock, SuperblockError, slots_key};
-use strongroom_core::{Core, Engines, Foundations, NewInstance, OpenError, Settings};
+use strongroom_core::{Core, Engines, Foundations, NewInstance, OpenError, Settings, random_text};
 use strongroom_engine_static::StaticEngine;
 use strongroom_ledger::{Journal, JournalError};
 use strongroom_seal::key_file::{self, KeyFileError};
@@ -149,7 +149,7 @@ impl Start<'_> {
                 (key, SlotKind::KeyFile, Some(path))
             }
         };
-        let password = random_password(rng);
+        let password = random_text(PASSWORD_LENGTH, rng);
         let password_file = self.environment.password_file(id);
         in_private_dir(&password_file)?;
         write_line(&password_file, password.expose().as_bytes())?;
@@ -218,7 +218,7 @@ impl Start<'_> {
 
 /// The engines of this program.
 fn engines() -> Engines {
-    Engines::default().with(StaticEngine)
+    Engines::new(StaticEngine).with(StaticEngine)
 }
 
 fn settings(config: &Config, has_weak_key: bool) -> Settings {
@@ -238,23 +238,6 @@ fn env_key(environment: &Environment) -> Result<Option<SealKey>, BootError> {
     SealKey::from_text(text)
         .map(Some)
         .map_err(|error| BootError::SealKey(variable, error))
-}
-
-/// Letters and digits, each equally likely: bytes from 248 on would favour the first eight.
-fn random_password(rng: &dyn Rng) -> SecretText {
-    const CHARACTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    let mut password = String::with_capacity(PASSWORD_LENGTH);
-    while password.len() < PASSWORD_LENGTH {
-        let mut byte = [0];
-        rng.fill(&mut byte);
-        let [byte] = byte;
-        if byte < 248
-            && let Some(&character) = CHARACTERS.get(usize::from(byte % 62))
-        {
-            password.push(char::from(character));
-        }
-    }
-    SecretText::new(password)
 }
 
 fn write_credentials(path: &Path, url: &str, slug: &str, password: &SecretText) -> Result<(), BootError> {

@@ -14,8 +14,8 @@ use strongroom_secret::SecretText;
 use strongroom_storage::Change;
 
 use super::ops::{
-    Account, IsSecure, Login, Malformed, Minted, PublicKey, PublicKeyPem, Refresh, Register, SessionFacts,
-    WhoAmI,
+    Account, Describe, IsSecure, Login, Malformed, Minted, PublicKey, PublicKeyPem, Refresh, Register,
+    SessionFacts, WhoAmI,
 };
 use crate::instance::Settings;
 use crate::mounts::Mounts;
@@ -180,6 +180,14 @@ impl Accounts {
     /// None of its own.
     pub async fn is_secure(&self, _: &Permit, _: IsSecure) -> Result<bool, Error> {
         Ok(self.settings.is_secure)
+    }
+
+    /// Leaves a record, and no more.
+    ///
+    /// # Errors
+    /// None of its own.
+    pub async fn describe(&self, _: &Permit, _: Describe) -> Result<(), Error> {
+        Ok(())
     }
 
     /// Fails as its dialect says.

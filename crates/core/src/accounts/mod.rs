@@ -5,6 +5,6 @@ mod ops;
 
 pub use engine::Accounts;
 pub use ops::{
-    Account, IsSecure, Login, Malformed, Minted, PublicKey, PublicKeyPem, Refresh, Register, SessionFacts,
-    WhoAmI,
+    Account, Describe, IsSecure, Login, Malformed, Minted, PublicKey, PublicKeyPem, Refresh, Register,
+    SessionFacts, WhoAmI,
 };

@@ -114,6 +114,9 @@ pub struct PublicKeyPem {
 /// Whether the instance's seal key is one that nobody can guess. Answers a `bool`.
 pub struct IsSecure;
 
+/// What a dialect says of itself to anyone. Answers nothing: the dialect knows.
+pub struct Describe;
+
 /// A request that its dialect could not decode. It answers its error, so that it is recorded like any other.
 pub struct Malformed {
     /// What is wrong with it.
@@ -145,4 +148,5 @@ accounts_op!(Refresh -> Minted, "session.refresh", UseAccount, Target::Mounts(ve
 accounts_op!(WhoAmI -> Account, "account.read", UseAccount, Target::Account, who_am_i);
 accounts_op!(PublicKey -> PublicKeyPem, "public_key.read", Connect, Target::Public, public_key);
 accounts_op!(IsSecure -> bool, "seal.is_secure", UseAccount, Target::Account, is_secure);
+accounts_op!(Describe -> (), "describe", Connect, Target::Public, describe);
 accounts_op!(Malformed -> std::convert::Infallible, "malformed", Connect, Target::Public, malformed);

@@ -56,7 +56,7 @@ impl House {
                 open_registration: true,
                 is_secure: true,
             },
-            Engines::default(),
+            Engines::new(StaticEngine),
         );
         let core = Core::create(foundations, new, settings, engines.with(StaticEngine))
             .await

@@ -1,6 +1,7 @@
 //! One method per op: load, open row by row, call the rules, submit one change.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
 use strongroom_barrier::Kind;
 use strongroom_base::{Name, PrincipalId, SecretId, Slug, limits};
@@ -21,7 +22,7 @@ use crate::records::{
 /// How often a change is made anew on top of what others changed meanwhile.
 const ATTEMPTS: usize = 8;
 /// Index rows read at once.
-const PAGE: usize = 1_000;
+pub(crate) const PAGE: usize = 1_000;
 
 /// The engine. It keeps nothing of its own: all it has comes with a permit.
 #[derive(Default)]
@@ -318,7 +319,7 @@ fn checked<'o>(permit: &'o Permit, op: &'o SaveSecrets) -> Result<Vec<Entry<'o>>
     Ok(entries)
 }
 
-fn parse(field: &str, name: &str) -> Result<Name, Error> {
+pub(crate) fn parse(field: &str, name: &str) -> Result<Name, Error> {
     Name::from_path(name).map_err(|error| Error::invalid(field, error))
 }
 
@@ -341,10 +342,16 @@ fn parse_lists(index: usize, entry: &SaveSecret) -> Result<Lists<Option<Vec<Slug
 }
 
 /// The names of `mount` that the caller may be able to read: all for an admin, and the index's for others.
-async fn readable_names(permit: &Permit, mount: &Mount) -> Result<Vec<Name>, Error> {
+pub(crate) async fn readable_names(permit: &Permit, mount: &Mount) -> Result<Vec<Name>, Error> {
     let caller = permit.caller().ok_or_else(no_mount)?;
     if caller.is_admin() {
-        return permit.names(mount).await;
+        let mut names = Vec::new();
+        let keep = |name| {
+            names.push(name);
+            ControlFlow::Continue(())
+        };
+        permit.visit_names(mount, None, keep).await?;
+        return Ok(names);
     }
     let mut names = Vec::new();
     let mut after = None;
@@ -496,8 +503,17 @@ fn too_many(field: &str) -> Error {
     )
 }
 
-fn no_mount() -> Error {
+pub(crate) fn no_mount() -> Error {
     Error::internal("the gate gave a permit without a caller or a mount")
+}
+
+impl Scope {
+    pub(crate) fn target(&self) -> Target {
+        match self {
+            Self::Session => Target::Mounts(vec![None]),
+            Self::All => Target::EveryMount,
+        }
+    }
 }
 
 impl Op for ListSecrets {
@@ -507,10 +523,7 @@ impl Op for ListSecrets {
     const CAPABILITY: Capability = Capability::List;
 
     fn target(&self) -> Target {
-        match self.scope {
-            Scope::Session => Target::Mounts(vec![None]),
-            Scope::All => Target::EveryMount,
-        }
+        self.scope.target()
     }
 
     async fn run(self, engine: &StaticEngine, permit: &Permit) -> Result<Listed, Error> {

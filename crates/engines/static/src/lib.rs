@@ -15,6 +15,7 @@
 mod engine;
 mod logic;
 pub mod ops;
+mod questions;
 mod records;
 
 pub use engine::StaticEngine;

@@ -1,7 +1,7 @@
 //! What can be asked of the static engine, and what it answers: plain data.
 
 use strongroom_base::{MountUid, Name, SecretId};
-use strongroom_policy::Lists;
+use strongroom_policy::{Capability, Lists};
 use strongroom_secret::{SecretBytes, SecretText};
 
 /// Which mounts a request is about.
@@ -80,3 +80,98 @@ pub struct RemoveSecrets {
 /// Everything was removed.
 #[derive(Debug)]
 pub struct Removed;
+
+/// Who may do something to a secret of the session's mount. Answers [`Audience`].
+#[derive(Debug)]
+pub struct WhoCan {
+    /// Its name, segments separated by `/`.
+    pub name: String,
+    /// What they may do.
+    pub capability: Capability,
+}
+
+/// Those who may, beside everyone with the admin role.
+#[derive(Debug)]
+pub struct Audience {
+    /// Whether there is such a secret; if not, these may make it.
+    pub exists: bool,
+    /// By slug.
+    pub members: Vec<AudienceMember>,
+}
+
+/// One who may.
+#[derive(Debug)]
+pub struct AudienceMember {
+    /// Its slug.
+    pub slug: String,
+    /// Whether nobody is this principal yet.
+    pub is_reserved: bool,
+    /// Why it may.
+    pub reason: String,
+}
+
+/// What is odd about who may read what. For admins; answers [`Reviewed`].
+#[derive(Debug)]
+pub struct ReviewAccess {
+    /// In which mounts.
+    pub scope: Scope,
+    /// More readers than this are odd.
+    pub readers_over: usize,
+    /// Go on behind this path.
+    pub after: Option<String>,
+    /// At most so many findings; [`strongroom_base::limits::PAGE`] at most.
+    pub limit: Option<usize>,
+}
+
+/// One page of a review.
+#[derive(Debug)]
+pub struct Reviewed {
+    /// What was found, by path.
+    pub findings: Vec<Finding>,
+    /// Where to go on, if there may be more.
+    pub next: Option<String>,
+}
+
+/// A secret with something odd about it.
+#[derive(Debug)]
+pub struct Finding {
+    /// Where it is: `apps/<host>/<name>`.
+    pub path: String,
+    /// How many principals its `readers` name.
+    pub readers: usize,
+    /// What is odd.
+    pub concerns: Vec<Concern>,
+}
+
+/// What can be odd about the readers of a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concern {
+    /// Only admins can read it.
+    NoReaders,
+    /// More can read it than the review allows.
+    ManyReaders,
+    /// A principal that nobody is yet may read it.
+    ReservedReader,
+}
+
+/// Names with a text in them. Answers [`FoundNames`].
+#[derive(Debug)]
+pub struct SearchNames {
+    /// In which mounts.
+    pub scope: Scope,
+    /// The text; empty finds every name.
+    pub text: String,
+    /// Go on behind this path.
+    pub after: Option<String>,
+    /// At most so many names; [`strongroom_base::limits::PAGE`] at most.
+    pub limit: Option<usize>,
+}
+
+/// One page of a search.
+#[derive(Debug)]
+pub struct FoundNames {
+    /// Where the secrets are: `apps/<host>/<name>`, by mount and name.
+    pub paths: Vec<String>,
+    /// Where to go on, if there may be more.
+    pub next: Option<String>,
+}

@@ -77,6 +77,10 @@ impl Protected for SecretRecord {
     fn lists(&self) -> &Lists {
         &self.lists
     }
+
+    fn owner(&self) -> PrincipalId {
+        self.owner
+    }
 }
 
 pub(crate) fn payload_key(mount: &Mount, secret: SecretId, slot: u32) -> StorageKey {
@@ -97,6 +101,17 @@ pub(crate) fn by_principal_key(mount: &Mount, principal: PrincipalId, secret: Se
 /// What all index rows of `principal` in `mount` begin with.
 pub(crate) fn by_principal_prefix(principal: PrincipalId, mount: MountId) -> Vec<u8> {
     [&principal.as_bytes()[..], &mount.0.to_be_bytes()].concat()
+}
+
+/// The reader and the mount of an index row.
+pub(crate) fn by_principal_parts(key: &StorageKey) -> Option<(PrincipalId, MountId)> {
+    let parts = key.ordered_parts()?;
+    let (principal, rest) = parts.split_first_chunk()?;
+    let (mount, _) = rest.split_first_chunk()?;
+    Some((
+        PrincipalId::from_bytes(*principal),
+        MountId(u32::from_be_bytes(*mount)),
+    ))
 }
 
 #[cfg(test)]

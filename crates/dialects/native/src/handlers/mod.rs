@@ -1,0 +1,24 @@
+//! One function a route: decode, ask the core, encode.
+
+pub(crate) mod access;
+pub(crate) mod account;
+pub(crate) mod audit;
+
+use axum::response::Response;
+use strongroom_core::accounts::Describe;
+use strongroom_sdk::Error;
+
+use crate::call::Call;
+
+/// Every path and method that is no route.
+pub(crate) async fn no_such_endpoint(call: Call) -> Response {
+    call.refuse(Error::NotFound(
+        "there is no such endpoint: `/strongroom/v1/openapi.json` describes those there are".to_owned(),
+    ))
+    .await
+}
+
+/// The description of this dialect.
+pub(crate) async fn document(call: Call) -> Response {
+    call.ask(Describe, |()| crate::document()).await
+}

@@ -1,0 +1,31 @@
+//! The native dialect, `/strongroom/v1`: JSON in snake case, a bearer token, one form of error. Our own command line
+//! speaks it, and `docs/reference/openapi.json` describes it.
+//!
+//! Invariant: it decides nothing. What is refused here is what has no meaning.
+
+mod call;
+mod credential;
+mod error;
+mod handlers;
+mod openapi;
+mod routes;
+mod wire;
+
+use std::sync::Arc;
+
+use axum::Router;
+use strongroom_core::Core;
+use strongroom_dialect_kit::{Instruments, observe};
+
+pub use openapi::document;
+pub use routes::routes;
+
+/// What the paths of the dialect begin with.
+pub const PREFIX: &str = "/strongroom/v1";
+
+/// The dialect over `core`. Served with the peer's address as
+/// [`ConnectInfo`](axum::extract::ConnectInfo), it names it as the source of requests.
+pub fn router(core: Arc<Core>, instruments: Instruments) -> Router {
+    let answered = strongroom_dialect_kit::router(routes(), handlers::no_such_endpoint);
+    observe(answered, "native", instruments).with_state(core)
+}

@@ -1,0 +1,41 @@
+//! Every route of the dialect.
+
+use std::sync::Arc;
+
+use strongroom_core::Core;
+use strongroom_dialect_kit::Caller::{Anyone, LoggedIn};
+use strongroom_dialect_kit::Route;
+
+use crate::handlers::{access, account, audit, document};
+
+/// The table that the router is built from.
+#[must_use]
+pub fn routes() -> Vec<Route<Arc<Core>>> {
+    vec![
+        Route::get("/strongroom/v1/openapi.json", Anyone, document),
+        Route::post("/strongroom/v1/login", Anyone, account::log_in),
+        Route::get("/strongroom/v1/whoami", LoggedIn, account::who_am_i),
+        Route::post("/strongroom/v1/audit/leaves", LoggedIn, audit::leaves),
+        Route::post("/strongroom/v1/audit/request", LoggedIn, audit::request),
+        Route::post("/strongroom/v1/audit/proof", LoggedIn, audit::proof),
+        Route::post("/strongroom/v1/audit/growth", LoggedIn, audit::growth),
+        Route::post("/strongroom/v1/access/explain", LoggedIn, access::explain),
+        Route::post("/strongroom/v1/access/who-can", LoggedIn, access::who_can),
+        Route::post("/strongroom/v1/access/review", LoggedIn, access::review),
+        Route::post("/strongroom/v1/secrets/search", LoggedIn, access::search),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_table_makes_a_router_and_lies_under_the_prefix() {
+        let routes = super::routes();
+        assert!(
+            routes
+                .iter()
+                .all(|route| route.template.starts_with(crate::PREFIX))
+        );
+        let _ = strongroom_dialect_kit::router(routes, crate::handlers::no_such_endpoint);
+    }
+}

@@ -1,0 +1,324 @@
+//! Questions about secrets that show no value: who may do what, what the lists look like, which names there are.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use async_trait::async_trait;
+use strongroom_barrier::Kind;
+use strongroom_base::{Name, PrincipalId, Slug, limits};
+use strongroom_identity::Standing;
+use strongroom_policy::{Capability, PrincipalSet, Resource, decide};
+use strongroom_sdk::{Error, Judge, Mount, Op, Permit, Rules, Target};
+
+use crate::StaticEngine;
+use crate::engine::{PAGE, parse, readable_names};
+use crate::ops::{
+    Audience, AudienceMember, Concern, Finding, FoundNames, ReviewAccess, Reviewed, SearchNames, WhoCan,
+};
+use crate::records::{ReadableBy, SecretRecord};
+
+#[async_trait]
+impl Judge for StaticEngine {
+    async fn rules(&self, permit: &Permit, path: &str) -> Result<Rules, Error> {
+        let found = permit.mounts().iter().find_map(|mount| {
+            let rest = path.strip_prefix(mount.path())?.strip_prefix('/')?;
+            Some((mount, rest))
+        });
+        let Some((mount, rest)) = found else {
+            return Ok(Rules::Hidden);
+        };
+        let Ok(name) = Name::from_path(rest) else {
+            return Ok(Rules::Hidden);
+        };
+        rules(permit, mount, name).await
+    }
+}
+
+impl StaticEngine {
+    /// Who may do something to a secret, or to a name that none has yet. Everyone with the admin role may, too.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for a secret that is not the caller's to review and for a name that is none alike.
+    pub async fn who_can(&self, permit: &Permit, op: WhoCan) -> Result<Audience, Error> {
+        let mount = permit.mounts().first().ok_or_else(crate::engine::no_mount)?;
+        let name = parse("name", &op.name)?;
+        let (candidates, rules) = match rules(permit, mount, name.clone()).await? {
+            Rules::Secret { lists, owner } => {
+                let listed = lists.each().into_iter().flat_map(PrincipalSet::iter);
+                (
+                    listed.collect(),
+                    Rules::Secret {
+                        lists: lists.clone(),
+                        owner,
+                    },
+                )
+            }
+            Rules::Free(name) => (owner_of_prefix(permit, &name).await?, Rules::Free(name)),
+            Rules::Hidden => {
+                let text = format!("there is no `{name}` whose rules you may see: its owner and admins may");
+                return Err(Error::NotFound(text));
+            }
+        };
+        let candidates: PrincipalSet = candidates;
+        let mut members = Vec::new();
+        for id in candidates.iter() {
+            let Some(principal) = permit.directory().by_id(id).await? else {
+                continue;
+            };
+            let resource = match &rules {
+                Rules::Secret { lists, owner } => Resource::Secret { lists, owner: *owner },
+                _ => Resource::FreeName(&name),
+            };
+            if let Ok(allowed) = decide(Some(&principal.record.subject()), op.capability, resource) {
+                members.push(AudienceMember {
+                    slug: principal.record.slug.to_string(),
+                    is_reserved: principal.record.standing == Standing::Reserved,
+                    reason: allowed.reason().to_string(),
+                });
+            }
+        }
+        members.sort_by(|a, b| a.slug.cmp(&b.slug));
+        let exists = matches!(rules, Rules::Secret { .. });
+        Ok(Audience { exists, members })
+    }
+
+    /// What is odd about who may read what, in the session's mount or all of them. Judged by index rows and names.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] to all but admins.
+    pub async fn review(&self, permit: &Permit, op: ReviewAccess) -> Result<Reviewed, Error> {
+        permit.everything()?;
+        let limit = page_limit(op.limit);
+        let mut findings = Vec::new();
+        for (mount, after) in mounts_from(permit, op.after.as_deref()) {
+            let readers = readers_by_name(permit, mount).await?;
+            let mut found = |name: Name| {
+                let concerns = concerns(readers.get(&name), op.readers_over);
+                if !concerns.is_empty() {
+                    findings.push(Finding {
+                        path: format!("{}/{name}", mount.path()),
+                        readers: readers.get(&name).map_or(0, |readers| readers.count),
+                        concerns,
+                    });
+                }
+                if findings.len() == limit {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            };
+            permit.visit_names(mount, after.as_ref(), &mut found).await?;
+            if findings.len() == limit {
+                break;
+            }
+        }
+        let next = full_page(&findings, limit, |finding| &finding.path);
+        Ok(Reviewed { findings, next })
+    }
+
+    /// Names with a text in them that the caller may read, in order. Values are not opened.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for an `after` that is no path of this search.
+    pub async fn search(&self, permit: &Permit, op: SearchNames) -> Result<FoundNames, Error> {
+        let limit = page_limit(op.limit);
+        let is_admin = permit.caller().is_some_and(|caller| caller.is_admin());
+        let mut paths = Vec::new();
+        for (mount, after) in mounts_from(permit, op.after.as_deref()) {
+            let mut found = |name: Name| {
+                let text = name.to_string();
+                if text.contains(&op.text) {
+                    paths.push(format!("{}/{text}", mount.path()));
+                }
+                if paths.len() == limit {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            };
+            if is_admin {
+                permit.visit_names(mount, after.as_ref(), &mut found).await?;
+            } else {
+                let names = readable_names(permit, mount).await?;
+                let behind = names
+                    .into_iter()
+                    .filter(|name| after.as_ref().is_none_or(|after| name > after));
+                let _ = behind.map(&mut found).find(ControlFlow::is_break);
+            }
+            if paths.len() == limit {
+                break;
+            }
+        }
+        let next = full_page(&paths, limit, |path| path);
+        Ok(FoundNames { paths, next })
+    }
+}
+
+impl Op for WhoCan {
+    type Engine = StaticEngine;
+    type Outcome = Audience;
+    const NAME: &'static str = "access.who_can";
+    const CAPABILITY: Capability = Capability::Review;
+
+    fn target(&self) -> Target {
+        Target::Mounts(vec![None])
+    }
+
+    async fn run(self, engine: &StaticEngine, permit: &Permit) -> Result<Audience, Error> {
+        engine.who_can(permit, self).await
+    }
+}
+
+impl Op for ReviewAccess {
+    type Engine = StaticEngine;
+    type Outcome = Reviewed;
+    const NAME: &'static str = "access.review";
+    const CAPABILITY: Capability = Capability::Review;
+
+    fn target(&self) -> Target {
+        self.scope.target()
+    }
+
+    async fn run(self, engine: &StaticEngine, permit: &Permit) -> Result<Reviewed, Error> {
+        engine.review(permit, self).await
+    }
+}
+
+impl Op for SearchNames {
+    type Engine = StaticEngine;
+    type Outcome = FoundNames;
+    const NAME: &'static str = "secret.search";
+    const CAPABILITY: Capability = Capability::List;
+
+    fn target(&self) -> Target {
+        self.scope.target()
+    }
+
+    async fn run(self, engine: &StaticEngine, permit: &Permit) -> Result<FoundNames, Error> {
+        engine.search(permit, self).await
+    }
+}
+
+async fn rules(permit: &Permit, mount: &Mount, name: Name) -> Result<Rules, Error> {
+    let Some(row) = permit.load::<SecretRecord>(mount, name.clone()).await? else {
+        // Whether a name is free is not told to those who could not learn it by using it.
+        let may_know = permit.claim(&name, Capability::Write).is_ok();
+        return Ok(if may_know {
+            Rules::Free(name)
+        } else {
+            Rules::Hidden
+        });
+    };
+    Ok(match permit.open(row, Capability::Review) {
+        Ok(secret) => Rules::Secret {
+            lists: secret.lists.clone(),
+            owner: secret.owner,
+        },
+        Err(_) => Rules::Hidden,
+    })
+}
+
+/// The principal under whose slug `name` lies, if there is one.
+async fn owner_of_prefix(permit: &Permit, name: &Name) -> Result<PrincipalSet, Error> {
+    let slug = name.segments().first().and_then(|first| Slug::new(first).ok());
+    let Some(slug) = slug else {
+        return Ok(PrincipalSet::default());
+    };
+    let principal = permit.directory().by_slug(&slug).await?;
+    Ok(principal
+        .into_iter()
+        .map(|principal| principal.record.id)
+        .collect())
+}
+
+/// The mounts from the one that `after` lies in, and the name in it behind which to go on.
+fn mounts_from<'p>(
+    permit: &'p Permit,
+    after: Option<&str>,
+) -> impl Iterator<Item = (&'p Mount, Option<Name>)> {
+    let position = after.and_then(|after| {
+        let at = permit.mounts().iter().position(|mount| {
+            after
+                .strip_prefix(mount.path())
+                .is_some_and(|rest| rest.starts_with('/'))
+        })?;
+        let mount = permit.mounts().get(at)?;
+        let name = after.strip_prefix(mount.path())?.strip_prefix('/')?;
+        Some((at, Name::from_path(name).ok()))
+    });
+    let (first, mut name) = position.unwrap_or((0, None));
+    permit
+        .mounts()
+        .iter()
+        .skip(first)
+        .map(move |mount| (mount, name.take()))
+}
+
+fn page_limit(asked: Option<usize>) -> usize {
+    asked.unwrap_or(limits::PAGE).clamp(1, limits::PAGE)
+}
+
+/// Where to go on after `page`, if it is full.
+fn full_page<T>(page: &[T], limit: usize, path: impl Fn(&T) -> &String) -> Option<String> {
+    page.last()
+        .filter(|_| page.len() == limit)
+        .map(|last| path(last).clone())
+}
+
+/// What the index says about the readers of one secret.
+#[derive(Default)]
+struct Readers {
+    count: usize,
+    reserved: bool,
+}
+
+async fn readers_by_name(permit: &Permit, mount: &Mount) -> Result<BTreeMap<Name, Readers>, Error> {
+    let mut readers: BTreeMap<Name, Readers> = BTreeMap::new();
+    let mut reserved: BTreeMap<PrincipalId, bool> = BTreeMap::new();
+    let mut after = None;
+    loop {
+        permit.in_time()?;
+        let rows = permit
+            .index::<ReadableBy>(mount, Kind::ByPrincipal, &[], after.as_ref(), PAGE)
+            .await?;
+        let is_last = rows.len() < PAGE;
+        after = rows.last().map(|(key, _)| key.clone());
+        for (key, row) in rows {
+            let Some((reader, of_mount)) = crate::records::by_principal_parts(&key) else {
+                continue;
+            };
+            if of_mount != mount.id() {
+                continue;
+            }
+            let is_reserved = match reserved.get(&reader) {
+                Some(known) => *known,
+                None => {
+                    let principal = permit.directory().by_id(reader).await?;
+                    let known = principal.is_some_and(|found| found.record.standing == Standing::Reserved);
+                    reserved.insert(reader, known);
+                    known
+                }
+            };
+            let entry = readers.entry(Name::from_stored(row.record.segments)).or_default();
+            entry.count += 1;
+            entry.reserved |= is_reserved;
+        }
+        if is_last {
+            return Ok(readers);
+        }
+    }
+}
+
+fn concerns(readers: Option<&Readers>, over: usize) -> Vec<Concern> {
+    let Some(readers) = readers else {
+        return vec![Concern::NoReaders];
+    };
+    let mut concerns = Vec::new();
+    if readers.count > over {
+        concerns.push(Concern::ManyReaders);
+    }
+    if readers.reserved {
+        concerns.push(Concern::ReservedReader);
+    }
+    concerns
+}
