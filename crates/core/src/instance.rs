@@ -27,7 +27,7 @@ use crate::tokens::TokenKey;
 use crate::{Core, Engines, expiry};
 
 /// The app that 1Backend clients use when they name none.
-const UNNAMED_APP: &str = "unnamed";
+pub const UNNAMED_APP: &str = "unnamed";
 const FIRST_GENERATION: u32 = 1;
 
 /// What an instance stands on.

@@ -16,5 +16,5 @@ mod tokens;
 
 pub use engines::Engines;
 pub use gate::{Core, Credential, Request};
-pub use instance::{Foundations, NewInstance, OpenError, Settings};
+pub use instance::{Foundations, NewInstance, OpenError, Settings, UNNAMED_APP};
 pub use tokens::{TokenForm, random_text};

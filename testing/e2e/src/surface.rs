@@ -27,11 +27,9 @@ pub fn routes() -> Vec<Row> {
     }
     let operations = strongroom::server::operations::routes();
     let onebackend = strongroom_dialect_onebackend::routes();
-    operations
-        .iter()
-        .map(row)
-        .chain(onebackend.iter().map(row))
-        .collect()
+    let native = strongroom_dialect_native::routes();
+    let dialects = onebackend.iter().chain(&native).map(row);
+    operations.iter().map(row).chain(dialects).collect()
 }
 
 /// Every command that does something, as it is typed.

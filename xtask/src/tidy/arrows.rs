@@ -25,7 +25,7 @@ const FLOORS: [&[&str]; 9] = [
         "strongroom-dialect-kit",
         "strongroom-core",
     ],
-    &["strongroom-dialect-onebackend"],
+    &["strongroom-dialect-native", "strongroom-dialect-onebackend"],
     &["strongroom"],
     &[
         "strongroom-testkit",

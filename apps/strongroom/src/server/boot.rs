@@ -9,9 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use strongroom_barrier::RootKey;
-use strongroom_base::{Clock, InstanceId, Rng, limits};
+use strongroom_base::{Clock, InstanceId, RequestId, Rng, limits};
+use strongroom_core::accounts::Login;
 use strongroom_core::superblock::{Superblock, SuperblockError, slots_key};
-use strongroom_core::{Core, Engines, Foundations, NewInstance, OpenError, Settings, random_text};
+use strongroom_core::{
+    Core, Credential, Engines, Foundations, NewInstance, OpenError, Request, Settings, TokenForm,
+    UNNAMED_APP, random_text,
+};
 use strongroom_engine_static::StaticEngine;
 use strongroom_ledger::{Journal, JournalError};
 use strongroom_seal::key_file::{self, KeyFileError};
@@ -136,6 +140,7 @@ impl Start<'_> {
         data_dir.discard_unfinished_start()?;
         let (clock, rng) = (&*self.foundations.clock, &*self.foundations.rng);
         let id = InstanceId::generate(clock, rng);
+        let request_id = RequestId::generate(clock, rng);
         let (key, kind, key_file) = match self.env_key {
             Some(key) => (key, SlotKind::EnvVar, None),
             None => {
@@ -153,8 +158,14 @@ impl Start<'_> {
         let password_file = self.environment.password_file(id);
         in_private_dir(&password_file)?;
         write_line(&password_file, password.expose().as_bytes())?;
-        if let Some(path) = &self.config.credentials_out {
-            write_credentials(path, self.url, self.config.admin_slug.as_str(), &password)?;
+        let credentials = self.config.credentials_out.as_deref().map(|path| Credentials {
+            path,
+            url: self.url,
+            slug: self.config.admin_slug.as_str(),
+            password: SecretText::new(password.expose().to_owned()),
+        });
+        if let Some(credentials) = &credentials {
+            credentials.write(None)?;
         }
 
         let root = RootKey::generate(rng);
@@ -170,6 +181,11 @@ impl Start<'_> {
         };
         let core = Core::create(self.foundations, new, settings, engines()).await?;
         data_dir.copy_slots(&slots)?;
+        if let Some(credentials) = &credentials {
+            // Only an instance that is there can give a token.
+            let token = credentials.log_in(&core, request_id).await?;
+            credentials.write(Some(&token))?;
+        }
         let verifier_key = data_dir.verifier_key();
         let password_file = Some(password_file);
         Ok(Booted {
@@ -240,28 +256,59 @@ fn env_key(environment: &Environment) -> Result<Option<SealKey>, BootError> {
         .map_err(|error| BootError::SealKey(variable, error))
 }
 
-fn write_credentials(path: &Path, url: &str, slug: &str, password: &SecretText) -> Result<(), BootError> {
-    #[derive(serde::Serialize)]
-    struct Credentials<'a> {
-        url: &'a str,
-        admin: Admin<'a>,
+/// What the file for the first administrator's tools says.
+struct Credentials<'a> {
+    path: &'a Path,
+    url: &'a str,
+    slug: &'a str,
+    password: SecretText,
+}
+
+impl Credentials<'_> {
+    /// A token of the administrator for the native dialect: a session like any other.
+    async fn log_in(&self, core: &Arc<Core>, id: RequestId) -> Result<SecretText, BootError> {
+        let op = Login {
+            host: UNNAMED_APP.to_owned(),
+            slug: self.slug.to_owned(),
+            password: SecretText::new(self.password.expose().to_owned()),
+            device: "root token".to_owned(),
+            form: TokenForm::Opaque,
+        };
+        let request = Request {
+            id,
+            caller: Credential::None,
+            source: "first start".into(),
+            op,
+        };
+        Ok(core.call(request).await.map_err(OpenError::from)?.token)
     }
-    #[derive(serde::Serialize)]
-    struct Admin<'a> {
-        slug: &'a str,
-        password: &'a str,
+
+    fn write(&self, root_token: Option<&SecretText>) -> Result<(), BootError> {
+        #[derive(serde::Serialize)]
+        struct File<'a> {
+            url: &'a str,
+            admin: Admin<'a>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            root_token: Option<&'a str>,
+        }
+        #[derive(serde::Serialize)]
+        struct Admin<'a> {
+            slug: &'a str,
+            password: &'a str,
+        }
+        let file = File {
+            url: self.url,
+            admin: Admin {
+                slug: self.slug,
+                password: self.password.expose(),
+            },
+            root_token: root_token.map(SecretText::expose),
+        };
+        let mut json = SecretBuffer::with_capacity(512);
+        serde_json::to_writer_pretty(&mut json, &file)
+            .map_err(|error| BootError::Write(self.path.to_owned(), error.into()))?;
+        write_line(self.path, json.expose())
     }
-    let credentials = Credentials {
-        url,
-        admin: Admin {
-            slug,
-            password: password.expose(),
-        },
-    };
-    let mut json = SecretBuffer::with_capacity(512);
-    serde_json::to_writer_pretty(&mut json, &credentials)
-        .map_err(|error| BootError::Write(path.to_owned(), error.into()))?;
-    write_line(path, json.expose())
 }
 
 fn write_line(path: &Path, bytes: &[u8]) -> Result<(), BootError> {

@@ -17,10 +17,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
+use axum::extract::Request;
 use strongroom_base::{Clock, Rng, SystemClock, SystemRng};
+use strongroom_core::Core;
 use strongroom_dialect_kit::{HttpMetrics, Instruments};
 use strongroom_storage::Backend;
 use strongroom_storage_redb::RedbBackend;
+use tower::ServiceExt;
 
 use crate::config::Config;
 use boot::{BootError, Booted, boot};
@@ -86,7 +89,7 @@ impl Server {
         let mut registry = operations::registry();
         let metrics = HttpMetrics::register(&mut registry);
         let instruments = Instruments { clock, rng, metrics };
-        let dialects = strongroom_dialect_onebackend::router(booted.core.clone(), instruments);
+        let dialects = dialects(&booted.core, instruments);
         let is_ready = Arc::new(AtomicBool::new(true));
         let ready = is_ready.clone();
         let operations = Operations {
@@ -150,6 +153,25 @@ impl Server {
             );
         }
     }
+}
+
+/// The dialects, each under its own paths: 1Backend's answers what none of the others has.
+fn dialects(core: &Arc<Core>, instruments: Instruments) -> Router {
+    let native = strongroom_dialect_native::router(core.clone(), instruments.clone());
+    let onebackend = strongroom_dialect_onebackend::router(core.clone(), instruments);
+    Router::new().fallback(move |request: Request| {
+        let path = request
+            .uri()
+            .path()
+            .strip_prefix(strongroom_dialect_native::PREFIX);
+        let is_native = path.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if is_native {
+            native.clone()
+        } else {
+            onebackend.clone()
+        }
+        .oneshot(request)
+    })
 }
 
 /// An address as a client on this machine reaches it: the unspecified one is every address, so also loopback.
