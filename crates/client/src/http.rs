@@ -171,14 +171,24 @@ fn read_certificates(path: &Path) -> Result<Vec<Certificate>, ClientError> {
 }
 
 fn refused(response: &Response, body: &[u8]) -> ClientError {
+    /// 1Backend's form, and that of the native dialect.
     #[derive(serde::Deserialize)]
-    struct Refusal {
-        error: String,
+    #[serde(untagged)]
+    enum Refusal {
+        OneBackend { error: String },
+        Native { error: Reason },
+    }
+    #[derive(serde::Deserialize)]
+    struct Reason {
+        message: String,
     }
     let status = response.status();
-    let message = match serde_json::from_slice::<Refusal>(body) {
-        Ok(refusal) => refusal
-            .error
+    let text = serde_json::from_slice(body).map(|refusal| match refusal {
+        Refusal::OneBackend { error } => error,
+        Refusal::Native { error } => error.message,
+    });
+    let message = match text {
+        Ok(text) => text
             .chars()
             .filter(|character| !character.is_control())
             .take(MESSAGE_CHARS)

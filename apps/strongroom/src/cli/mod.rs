@@ -1,12 +1,14 @@
 //! The command lines: `strongroom` here, `oo` in [`oo`]. One file per command; each holds its clap definition, which
 //! is the one source of the help texts and of `docs/reference/cli.md`.
 
+mod access;
 mod audit;
 pub mod console;
 pub mod exit;
 pub mod failure;
 mod names;
 pub mod oo;
+mod remote;
 pub mod shell;
 mod table;
 mod time;
@@ -41,6 +43,12 @@ enum Command {
     /// Work with the audit ledger
     #[command(subcommand)]
     Audit(audit::Audit),
+    Explain(access::Explain),
+    WhoCan(access::WhoCan),
+    /// Look at who may do what
+    #[command(subcommand)]
+    Access(access::Access),
+    Search(access::Search),
 }
 
 impl Strongroom {
@@ -52,7 +60,11 @@ impl Strongroom {
         match self.command {
             Command::Up(up) => up.run(console),
             Command::Names(names::Names::Install(install)) => install.run(console),
-            Command::Audit(audit::Audit::Verify(verify)) => verify.run(console),
+            Command::Audit(audit) => audit.run(console),
+            Command::Explain(explain) => run_async(explain.run(console)),
+            Command::WhoCan(who_can) => run_async(who_can.run(console)),
+            Command::Access(access::Access::Review(review)) => run_async(review.run(console)),
+            Command::Search(search) => run_async(search.run(console)),
         }
     }
 }

@@ -107,6 +107,13 @@ impl Context {
         Ok(SecretText::new(token.expose().to_owned()))
     }
 
+    /// The URL of the server that is meant.
+    pub(crate) fn url(&self) -> Result<String, Failure> {
+        let mut settings = self.settings()?;
+        let name = self.environment_name(&mut settings);
+        Ok(environment(&mut settings, &name)?.url.clone())
+    }
+
     /// The server that is meant, logged in.
     pub(crate) fn session(&self) -> Result<Session, Failure> {
         let mut settings = self.settings()?;

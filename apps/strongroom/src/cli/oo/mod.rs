@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 
 pub use settings::FIRST_URL;
 
-use self::context::{Context, Overrides};
+pub(super) use self::context::{Context, Overrides};
 use crate::cli::console::Console;
 use crate::cli::failure::Failure;
 use crate::cli::{exit, run_async};
