@@ -52,7 +52,7 @@ impl Strongroom {
         match self.command {
             Command::Up(up) => up.run(console),
             Command::Names(names::Names::Install(install)) => install.run(console),
-            Command::Audit(audit::Audit::Verify(verify)) => verify.run(console),
+            Command::Audit(audit) => audit.run(console),
         }
     }
 }
