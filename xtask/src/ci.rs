@@ -8,7 +8,13 @@ use anyhow::{Context, Result, bail};
 use crate::shell;
 
 /// Programs that the tests run, and the Debian packages that bring them.
-const NEEDED: [(&str, &str); 4] = [("node", "nodejs"), ("npm", "npm"), ("git", "git"), ("cc", "gcc")];
+const NEEDED: [(&str, &str); 5] = [
+    ("node", "nodejs"),
+    ("npm", "npm"),
+    ("git", "git"),
+    ("cc", "gcc"),
+    ("go", "golang-go"),
+];
 
 /// Installs what is missing, checks, and runs every test. The last line is `N passed, N failed`.
 pub(crate) fn run() -> Result<()> {

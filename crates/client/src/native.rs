@@ -196,7 +196,11 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`]; 404 for a request that the ledger does not have, or not yet.
-    pub async fn leaves_of(&self, id: &str, disclose: Option<(&str, u32)>) -> Result<RequestLeaves, ClientError> {
+    pub async fn leaves_of(
+        &self,
+        id: &str,
+        disclose: Option<(&str, u32)>,
+    ) -> Result<RequestLeaves, ClientError> {
         let (field, index) = disclose.unzip();
         let request = serde_json::json!({ "id": id, "disclose": field, "index": index.unwrap_or_default() });
         self.post("/strongroom/v1/audit/request", &request).await
@@ -212,7 +216,10 @@ impl Client {
             proof: String,
         }
         let reply: Reply = self
-            .post("/strongroom/v1/audit/proof", &serde_json::json!({ "index": index }))
+            .post(
+                "/strongroom/v1/audit/proof",
+                &serde_json::json!({ "index": index }),
+            )
             .await?;
         Ok(reply.proof)
     }
@@ -223,8 +230,11 @@ impl Client {
     /// # Errors
     /// [`ClientError`]; 404 when the log is smaller than that.
     pub async fn growth(&self, from: u64) -> Result<Growth, ClientError> {
-        self.post("/strongroom/v1/audit/growth", &serde_json::json!({ "from": from }))
-            .await
+        self.post(
+            "/strongroom/v1/audit/growth",
+            &serde_json::json!({ "from": from }),
+        )
+        .await
     }
 
     /// Why a request was refused: `POST /strongroom/v1/access/explain`.
@@ -272,7 +282,8 @@ impl Client {
             #[serde(flatten)]
             page: &'a Page,
         }
-        self.post("/strongroom/v1/secrets/search", &Request { text, page }).await
+        self.post("/strongroom/v1/secrets/search", &Request { text, page })
+            .await
     }
 
     async fn post<R: serde::de::DeserializeOwned>(

@@ -41,11 +41,7 @@ impl LedgerFiles {
             read => read.map_err(|error| flawed(Flaw::Io(error)))?,
         };
         let note = Note::parse(&bytes).map_err(|error| flawed(Flaw::Note(error)))?;
-        let text = note.verify(key).map_err(|error| flawed(Flaw::Note(error)))?;
-        let checkpoint: Checkpoint = text.parse().map_err(|error| flawed(Flaw::Checkpoint(error)))?;
-        if checkpoint.origin != key.name() {
-            return Err(flawed(Flaw::Origin));
-        }
+        let checkpoint = checkpoint_of(&note, key).map_err(flawed)?;
         Ok(Some((checkpoint, note)))
     }
 
@@ -114,6 +110,17 @@ impl LedgerFiles {
         visitor: &mut impl FnMut(&str) -> Result<(), E>,
     ) -> Result<(), E> {
         visit(&self.dir, "", visitor)
+    }
+}
+
+/// The checkpoint in `note`, if the log of `key` signed it.
+pub(crate) fn checkpoint_of(note: &Note, key: &VerifierKey) -> Result<Checkpoint, Flaw> {
+    let text = note.verify(key).map_err(Flaw::Note)?;
+    let checkpoint: Checkpoint = text.parse().map_err(Flaw::Checkpoint)?;
+    if checkpoint.origin == key.name() {
+        Ok(checkpoint)
+    } else {
+        Err(Flaw::Origin)
     }
 }
 

@@ -42,7 +42,7 @@ pub use reader::{Published, ReadError, Reader, verifier_key};
 pub use record::{Outcome, Record};
 pub use rows::{RowDigest, RowMark, row_digest};
 pub use sequencer::PublishError;
-pub use verify::{Flaw, Report, VerifyError, verify};
+pub use verify::{Flaw, Report, SinceError, VerifyError, verify, verify_since};
 
 use entry::Entry;
 use files::{LedgerFiles, sync_dir, write_aside};

@@ -15,7 +15,7 @@ use strongroom_tlog::{TilePath, VerifierKey};
 use crate::entry::{Entry, FieldCipher, Salts, SealError, SealedFields};
 use crate::leaf::{Leaf, LeafFlaw, Marks, PREFIX_BYTES, finalize};
 use crate::testing::{House, NOW, XorCipher, crash_after, entry, id, key, record, rng, xor};
-use crate::verify::{Flaw, VerifyError, verify};
+use crate::verify::{Flaw, SinceError, VerifyError, verify, verify_since};
 use crate::{JournalError, Ledger, LedgerError, OpenError, Outcome, Record, RowMark};
 
 /// Closes the records of `numbers`.
@@ -728,4 +728,47 @@ proptest! {
         });
         prop_assert!(verified.is_err());
     }
+}
+
+// --- continuing an older checkpoint
+
+#[tokio::test]
+async fn a_ledger_continues_what_it_once_published_and_nothing_else() {
+    let house = House::new();
+    let (ledger, mut sequencer) = house.open().unwrap();
+    let published = || fs::read(house.ledger_dir().join("checkpoint")).unwrap();
+    let mut older = vec![published()];
+    for from in [1, 2, 200, 256, 300, 600] {
+        close(&ledger, from..from + 60).await;
+        sequencer.publish().await.unwrap();
+        older.push(published());
+    }
+    let since = |checkpoint: &[u8]| verify_since(&house.ledger_dir(), &key(), checkpoint);
+    for checkpoint in &older {
+        let size = checkpoint_size(checkpoint);
+        assert_eq!(since(checkpoint).unwrap().size, size);
+    }
+
+    // Another history of the same log, under the same key.
+    let twin = House::new();
+    let (ledger, mut sequencer) = twin.open().unwrap();
+    close(&ledger, 700..760).await;
+    sequencer.publish().await.unwrap();
+    let forked = fs::read(twin.ledger_dir().join("checkpoint")).unwrap();
+    assert!(matches!(since(&forked), Err(SinceError::Rewritten { older: 60 })));
+    let newest = older.pop().unwrap();
+    assert!(matches!(
+        verify_since(&twin.ledger_dir(), &key(), &newest),
+        Err(SinceError::Shrunk { older: 360, size: 60 })
+    ));
+
+    let mut changed = newest.clone();
+    changed[0] ^= 1;
+    assert!(matches!(since(&changed), Err(SinceError::Older(Flaw::Note(_)))));
+    assert!(matches!(since(b""), Err(SinceError::Older(Flaw::Note(_)))));
+}
+
+fn checkpoint_size(note: &[u8]) -> u64 {
+    let text = std::str::from_utf8(note).unwrap();
+    text.lines().nth(1).unwrap().parse().unwrap()
 }

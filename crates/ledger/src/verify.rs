@@ -7,12 +7,13 @@ use std::path::Path;
 
 use strongroom_base::{RequestId, Timestamp};
 use strongroom_tlog::{
-    BundleError, CheckpointError, Edge, Hash, Level, NoteError, TileError, TilePath, VerifierKey,
-    decode_bundle, leaf_hash,
+    BundleError, Checkpoint, CheckpointError, Edge, Hash, Level, Note, NoteError, TileError, TilePath,
+    VerifierKey, decode_bundle, leaf_hash, verify_consistency,
 };
 
-use crate::files::{CHECKPOINT, LedgerFiles};
+use crate::files::{CHECKPOINT, LedgerFiles, checkpoint_of};
 use crate::leaf::{Leaf, LeafFlaw, Marks, RequestFields};
+use crate::reader::{ReadError, Reader};
 
 /// What a verified ledger is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,6 +118,54 @@ pub enum Flaw {
 /// [`VerifyError`] about the first file that is wrong.
 pub fn verify(dir: &Path, key: &VerifierKey) -> Result<Report, VerifyError> {
     verify_each(dir, key, |_| ())
+}
+
+/// Why a ledger is not shown to continue an older checkpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum SinceError {
+    /// The older checkpoint is not one that the key signed.
+    #[error("the older checkpoint {0}")]
+    Older(Flaw),
+    /// The ledger has fewer leaves than it had.
+    #[error("the ledger shrank: it has {size} leaves, and had {older} at the older checkpoint")]
+    Shrunk {
+        /// Leaves at the older checkpoint.
+        older: u64,
+        /// Leaves now.
+        size: u64,
+    },
+    /// The leaves that the older checkpoint covers are no longer the same.
+    #[error("the ledger was rewritten: its first {older} leaves are not those of the older checkpoint")]
+    Rewritten {
+        /// Leaves at the older checkpoint.
+        older: u64,
+    },
+    /// A file of the ledger.
+    #[error(transparent)]
+    Ledger(#[from] ReadError),
+}
+
+/// Verifies that the ledger in `dir` continues the tree of `older`, a checkpoint of its as it was once published (a
+/// signed note), with the consistency proof of RFC 6962 §2.1.2. It relies on the ledger's tiles, which [`verify`]
+/// checks. Gives the older checkpoint.
+///
+/// # Errors
+/// [`SinceError`].
+pub fn verify_since(dir: &Path, key: &VerifierKey, older: &[u8]) -> Result<Checkpoint, SinceError> {
+    let older = Note::parse(older)
+        .map_err(Flaw::Note)
+        .and_then(|note| checkpoint_of(&note, key))
+        .map_err(SinceError::Older)?;
+    let reader = Reader::new(dir, key.clone());
+    let (proof, note) = reader.prove_growth(older.size).map_err(|error| match error {
+        ReadError::Range { size, asked } => SinceError::Shrunk { older: asked, size },
+        error @ ReadError::Damaged(_) => error.into(),
+    })?;
+    let newest =
+        checkpoint_of(&note, key).map_err(|flaw| ReadError::from(VerifyError::new(CHECKPOINT, flaw)))?;
+    verify_consistency(older.size, older.root, newest.size, newest.root, &proof)
+        .map_err(|_| SinceError::Rewritten { older: older.size })?;
+    Ok(older)
 }
 
 /// [`verify`], and calls `each` with every leaf.

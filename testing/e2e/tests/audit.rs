@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use strongroom_e2e::{Ended, PASSWORD, Reply, World, files_below, ledger, run, surface};
+use strongroom_ledger::Reader;
 use strongroom_testkit::Home;
 
 /// `strongroom audit verify` on a copy of a ledger.
@@ -285,5 +286,71 @@ async fn a_changed_byte_is_found_in_whatever_file_it_is() -> Result<()> {
     assert!(said.contains("checkpoint"), "{said}");
     fs::write(dir.join("checkpoint"), checkpoint)?;
     assert!(home.start(&[])?.stop()?.success());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_ledger_shows_elsewhere_that_it_only_grew_and_what_it_holds() -> Result<()> {
+    let world = World::new(&[])?;
+    world.admin().await?.list(json!({})).await?;
+    let home = world.home;
+    assert!(world.server.stop()?.success());
+    let (dir, vkey) = (home.data().join("ledger"), home.data().join("ledger.vkey"));
+    let (older, proof_file, leaf_file) = (
+        home.path().join("older"),
+        home.path().join("entry.tlog-proof"),
+        home.path().join("leaf"),
+    );
+    fs::copy(dir.join("checkpoint"), &older)?;
+    assert!(home.start(&[])?.stop()?.success());
+
+    let command = |args: &[&str], files: &[&Path]| -> Result<Ended> {
+        let mut command = home.command("strongroom")?;
+        command
+            .arg("audit")
+            .args(args)
+            .args(files)
+            .arg("--key")
+            .arg(&vkey);
+        run(command, "")
+    };
+    let ended = command(&["verify", "--since"], &[&older, &dir])?;
+    assert!(ended.code == 0 && ended.out.contains("continues  "), "{ended:?}");
+    let another = World::new(&[])?;
+    let other = another.home.data().join("ledger/checkpoint");
+    let ended = command(&["verify", "--since"], &[&other, &dir])?;
+    assert!(
+        ended.code == 1 && ended.err.contains("the older checkpoint"),
+        "{ended:?}"
+    );
+
+    let reader = Reader::new(&dir, strongroom_ledger::verifier_key(&home.data())?);
+    let proof = reader.prove(0)?;
+    let leaf = proof.extra.clone().context("no entry in the proof")?;
+    fs::write(&proof_file, proof.to_string())?;
+    fs::write(&leaf_file, [&leaf[..], b"\n"].concat())?;
+    for args in [&["verify-proof"][..], &["verify-proof", "--leaf"]] {
+        let files = [&*leaf_file, &*proof_file];
+        let ended = command(args, if args.len() == 1 { &files[1..] } else { &files })?;
+        assert!(
+            ended.code == 0 && ended.out.contains("instance.create"),
+            "{ended:?}"
+        );
+    }
+    fs::write(&leaf_file, &leaf[1..])?;
+    let ended = command(&["verify-proof", "--leaf"], &[&leaf_file, &proof_file])?;
+    assert_eq!((ended.code, ended.out.as_str()), (1, ""), "another entry");
+    let disclosed = home.path().join("disclosed");
+    fs::write(
+        &disclosed,
+        json!({"format": "strongroom/disclosure@v1", "field": "source", "index": 0, "value": "x",
+               "salt": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="})
+        .to_string(),
+    )?;
+    let ended = command(&["verify-proof", "--disclosed"], &[&disclosed, &proof_file])?;
+    assert!(
+        ended.code == 1 && ended.err.contains("does not say this"),
+        "{ended:?}"
+    );
     Ok(())
 }

@@ -42,7 +42,11 @@ fn write_explanation(out: &mut dyn Write, explanation: &Explanation) -> std::io:
         None => "somebody who did not prove who it is".to_owned(),
     };
     let time = rfc3339(Timestamp::from_millis(explanation.time));
-    writeln!(out, "{time}  {who} asked for {}: {}", explanation.op, explanation.outcome)?;
+    writeln!(
+        out,
+        "{time}  {who} asked for {}: {}",
+        explanation.op, explanation.outcome
+    )?;
     for path in &explanation.paths {
         writeln!(out, "about      {}", path.escape_debug())?;
     }
@@ -88,7 +92,11 @@ impl WhoCan {
         let mut table = Table::new(["WHO", "WHY"]);
         table.row(["everyone with the admin role", "admin role"]);
         for member in &audience.members {
-            let reserved = if member.is_reserved { " (nobody is this principal yet)" } else { "" };
+            let reserved = if member.is_reserved {
+                " (nobody is this principal yet)"
+            } else {
+                ""
+            };
             table.row([&member.slug, &format!("{}{reserved}", member.reason)]);
         }
         table.write(&mut *asked.console.out)?;
@@ -122,14 +130,21 @@ impl Review {
     pub(super) async fn run(self, console: Console) -> Result<(), Failure> {
         let mut asked = self.remote.open(console).await?;
         let mut table = Table::new(["PATH", "READERS", "CONCERNS"]);
-        let mut page = Page { all_apps: self.all_apps, after: None };
+        let mut page = Page {
+            all_apps: self.all_apps,
+            after: None,
+        };
         loop {
             let review = asked.client.review(self.readers_over, &page).await?;
             for finding in &review.findings {
                 match asked.output {
                     Output::Json => asked.print_json(finding)?,
                     Output::Table => {
-                        table.row([&finding.path, &finding.readers.to_string(), &finding.concerns.join(" ")]);
+                        table.row([
+                            &finding.path,
+                            &finding.readers.to_string(),
+                            &finding.concerns.join(" "),
+                        ]);
                     }
                 }
             }
@@ -160,7 +175,10 @@ pub(super) struct Search {
 impl Search {
     pub(super) async fn run(self, console: Console) -> Result<(), Failure> {
         let mut asked = self.remote.open(console).await?;
-        let mut page = Page { all_apps: self.all_apps, after: None };
+        let mut page = Page {
+            all_apps: self.all_apps,
+            after: None,
+        };
         loop {
             let found = asked.client.search(&self.text, &page).await?;
             for path in &found.paths {

@@ -27,7 +27,12 @@ pub(super) enum Output {
 #[derive(Debug, Args)]
 pub(super) struct Remote {
     /// URL of the server [default: that of `oo login`]
-    #[arg(long = "address", value_name = "URL", env = "STRONGROOM_ADDR", hide_env_values = true)]
+    #[arg(
+        long = "address",
+        value_name = "URL",
+        env = "STRONGROOM_ADDR",
+        hide_env_values = true
+    )]
     address: Option<String>,
     /// Trust these certificate authorities (PEM) instead of the system's
     #[arg(long, value_name = "FILE", env = "STRONGROOM_CACERT", hide_env_values = true)]
@@ -47,7 +52,9 @@ pub(super) struct Asked {
 impl Remote {
     /// The server, after its log was compared with what was seen of it before.
     pub(super) async fn open(self, console: Console) -> Result<Asked, Failure> {
-        let token = std::env::var("STRONGROOM_TOKEN").ok().filter(|text| !text.is_empty());
+        let token = std::env::var("STRONGROOM_TOKEN")
+            .ok()
+            .filter(|text| !text.is_empty());
         let overrides = Overrides {
             environment: None,
             url: self.address.filter(|url| !url.is_empty()),
@@ -85,13 +92,20 @@ impl Memory {
         let name: String = url
             .trim_end_matches('/')
             .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || "-.".contains(c) { c } else { '_' })
+            .map(|c| {
+                if c.is_ascii_alphanumeric() || "-.".contains(c) {
+                    c
+                } else {
+                    '_'
+                }
+            })
             .collect();
         let file = state_dir()?.join("checkpoints").join(name);
         let seen = match fs::read_to_string(&file) {
             Ok(text) => Some(text.parse().map_err(|error| {
-                Failure::new(format!("`{}` is damaged: {error}", file.display()))
-                    .advise("It is the last checkpoint that was seen of the server. Remove it to forget that.")
+                Failure::new(format!("`{}` is damaged: {error}", file.display())).advise(
+                    "It is the last checkpoint that was seen of the server. Remove it to forget that.",
+                )
             })?),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(error.into()),
@@ -107,7 +121,8 @@ impl Memory {
             Err(ClientError::Refused { status: 404, .. }) if from > 0 => client.growth(0).await?,
             answered => answered?,
         };
-        let untrue = |why: &dyn std::fmt::Display| Failure::new(format!("the server's checkpoint is refused: {why}"));
+        let untrue =
+            |why: &dyn std::fmt::Display| Failure::new(format!("the server's checkpoint is refused: {why}"));
         let key: VerifierKey = growth.key.parse().map_err(|error| untrue(&error))?;
         let note = Note::parse(growth.checkpoint.as_bytes()).map_err(|error| untrue(&error))?;
         let text = note.verify(&key).map_err(|error| untrue(&error))?;
@@ -115,7 +130,11 @@ impl Memory {
         if now.origin != key.name() {
             return Err(untrue(&"it is of another log than its key"));
         }
-        let path = growth.path.iter().map(|hash| hash.parse::<Hash>()).collect::<Result<Vec<_>, _>>();
+        let path = growth
+            .path
+            .iter()
+            .map(|hash| hash.parse::<Hash>())
+            .collect::<Result<Vec<_>, _>>();
         let path = path.map_err(|error| untrue(&error))?;
         if let Some(seen) = &self.seen {
             self.judge(seen, &now, &path)?;
@@ -129,15 +148,24 @@ impl Memory {
             self.file.display()
         );
         if seen.origin != now.origin {
-            let text = format!("the server's ledger was `{}`, and is `{}` now", seen.origin, now.origin);
+            let text = format!(
+                "the server's ledger was `{}`, and is `{}` now",
+                seen.origin, now.origin
+            );
             return Err(Failure::new(text).advise(forget));
         }
         if now.size < seen.size {
-            let text = format!("the server's ledger shrank: it had {} leaves, and has {}", seen.size, now.size);
+            let text = format!(
+                "the server's ledger shrank: it had {} leaves, and has {}",
+                seen.size, now.size
+            );
             return Err(Failure::new(text).advise(forget));
         }
         verify_consistency(seen.size, seen.root, now.size, now.root, path).map_err(|_| {
-            let text = format!("the server's ledger does not continue the {} leaves that it had", seen.size);
+            let text = format!(
+                "the server's ledger does not continue the {} leaves that it had",
+                seen.size
+            );
             Failure::new(text).advise(forget)
         })
     }
@@ -154,8 +182,12 @@ impl Memory {
 /// `$XDG_STATE_HOME/strongroom`.
 fn state_dir() -> Result<PathBuf, Failure> {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
-    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let state = state.or_else(home).ok_or_else(|| Failure::new("there is no home directory: set HOME"))?;
+    let state = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute());
+    let state = state
+        .or_else(home)
+        .ok_or_else(|| Failure::new("there is no home directory: set HOME"))?;
     Ok(state.join("strongroom"))
 }
 
@@ -165,12 +197,19 @@ mod tests {
     use strongroom_tlog::leaf_hash;
 
     fn checkpoint(origin: &str, size: u64, root: Hash) -> Checkpoint {
-        Checkpoint { origin: origin.into(), size, root }
+        Checkpoint {
+            origin: origin.into(),
+            size,
+            root,
+        }
     }
 
     #[test]
     fn a_log_that_takes_something_back_is_refused() {
-        let memory = Memory { file: "seen".into(), seen: None };
+        let memory = Memory {
+            file: "seen".into(),
+            seen: None,
+        };
         let (one, other) = (leaf_hash(b"1"), leaf_hash(b"2"));
         let seen = checkpoint("i/1/1", 1, one);
         assert!(memory.judge(&seen, &seen, &[]).is_ok());

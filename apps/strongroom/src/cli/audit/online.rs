@@ -104,7 +104,11 @@ impl Prove {
         let found = asked.client.leaves_of(&self.id, None).await?;
         let leaf = self.part.checked_sub(1).and_then(|part| found.leaves.get(part));
         let leaf = leaf.ok_or_else(|| {
-            Failure::new(format!("the request has {} leaves, and no leaf {}", found.leaves.len(), self.part))
+            Failure::new(format!(
+                "the request has {} leaves, and no leaf {}",
+                found.leaves.len(),
+                self.part
+            ))
         })?;
         let proof = asked.client.prove(leaf.index).await?;
         match &self.out {
@@ -145,7 +149,9 @@ impl Export {
             let page = asked.client.leaves(request).await?;
             let end = *end.get_or_insert(page.size);
             for leaf in &page.leaves {
-                let is_late = self.until.is_some_and(|until| fact(leaf, "t").as_u64() > Some(until));
+                let is_late = self
+                    .until
+                    .is_some_and(|until| fact(leaf, "t").as_u64() > Some(until));
                 if leaf.index >= end || is_late {
                     return Ok(());
                 }
@@ -169,7 +175,11 @@ fn print(asked: &mut Asked, leaf: &Leaf) -> Result<(), Failure> {
     }
     let text = |name| fact(leaf, name).as_str().unwrap_or("-").to_owned();
     let who = leaf.fields.as_ref().and_then(|fields| fields.slug.clone());
-    let what = leaf.fields.as_ref().map(|fields| fields.paths.join(" ")).unwrap_or_default();
+    let what = leaf
+        .fields
+        .as_ref()
+        .map(|fields| fields.paths.join(" "))
+        .unwrap_or_default();
     let line = format!(
         "{}  {}  {}  {}  {}  {}  {what}",
         leaf.index,
@@ -195,10 +205,18 @@ fn show(asked: &mut Asked, leaf: &Leaf) -> Result<(), Failure> {
     let Some(fields) = &leaf.fields else {
         return Ok(writeln!(out, "sealed     not yours to see")?);
     };
-    let single = [("slug", &fields.slug), ("source", &fields.source), ("reason", &fields.reason)];
-    let single = single.into_iter().filter_map(|(name, text)| Some((name, text.as_ref()?)));
+    let single = [
+        ("slug", &fields.slug),
+        ("source", &fields.source),
+        ("reason", &fields.reason),
+    ];
+    let single = single
+        .into_iter()
+        .filter_map(|(name, text)| Some((name, text.as_ref()?)));
     let lists = [("why", &fields.why), ("path", &fields.paths)];
-    let lists = lists.into_iter().flat_map(|(name, texts)| texts.iter().map(move |text| (name, text)));
+    let lists = lists
+        .into_iter()
+        .flat_map(|(name, texts)| texts.iter().map(move |text| (name, text)));
     for (name, text) in single.chain(lists) {
         writeln!(out, "{name:<10} {}", text.escape_debug())?;
     }
@@ -206,7 +224,9 @@ fn show(asked: &mut Asked, leaf: &Leaf) -> Result<(), Failure> {
 }
 
 fn time(leaf: &Leaf) -> String {
-    fact(leaf, "t").as_u64().map_or_else(|| "-".to_owned(), |t| rfc3339(Timestamp::from_millis(t)))
+    fact(leaf, "t")
+        .as_u64()
+        .map_or_else(|| "-".to_owned(), |t| rfc3339(Timestamp::from_millis(t)))
 }
 
 /// A field that the leaf has in clear.

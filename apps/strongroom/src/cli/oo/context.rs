@@ -59,11 +59,11 @@ impl Context {
         }
     }
 
-    pub(crate) fn settings(&self) -> Result<Settings, Failure> {
+    pub(super) fn settings(&self) -> Result<Settings, Failure> {
         Ok(Settings::load(&self.settings_path()?)?)
     }
 
-    pub(crate) fn store(&self, settings: &Settings) -> Result<(), Failure> {
+    pub(super) fn store(&self, settings: &Settings) -> Result<(), Failure> {
         Ok(settings.store(&self.settings_path()?)?)
     }
 
@@ -73,7 +73,7 @@ impl Context {
 
     /// The name of the environment that is meant; `OO_URL` names that with its URL, which is made if need be. So a
     /// token is only ever sent to the server it is from.
-    pub(crate) fn environment_name(&self, settings: &mut Settings) -> String {
+    pub(super) fn environment_name(&self, settings: &mut Settings) -> String {
         if let Some(name) = &self.overrides.environment {
             return name.clone();
         }
