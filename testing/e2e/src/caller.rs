@@ -52,6 +52,14 @@ impl Reply {
             .with_context(form)
     }
 
+    /// The kind of a refusal in the native dialect; empty when the reply has another form.
+    #[must_use]
+    pub fn error_kind(&self) -> String {
+        let json = self.json();
+        let kind = json.pointer("/error/kind").and_then(Value::as_str);
+        kind.unwrap_or_default().to_owned()
+    }
+
     /// The request's id, if the reply has one.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
@@ -174,6 +182,14 @@ impl Caller {
     /// When there is no answer.
     pub async fn ask(&self, call: &str, body: &Value) -> Result<Reply> {
         self.send(call, body.to_string()).await
+    }
+
+    /// Asks `path`, below `/strongroom/v1/`, in the native dialect.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn native(&self, path: &str, body: &Value) -> Result<Reply> {
+        self.ask(&format!("POST /strongroom/v1/{path}"), body).await
     }
 
     /// Logs in to the app `unnamed`; gives the reply.

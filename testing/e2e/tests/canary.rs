@@ -101,6 +101,20 @@ impl Aviary {
         self.run(&format!("oo {}", args.join(" ")), command, "", 1)
     }
 
+    /// `strongroom`, as the planted user in the native dialect.
+    fn native(&mut self, args: &[&str], code: i32) -> Result<Ended> {
+        let token = self.planted.token().to_owned();
+        self.native_as(&token, args, code)
+    }
+
+    fn native_as(&mut self, token: &str, args: &[&str], code: i32) -> Result<Ended> {
+        let mut command = self.strongroom(args)?;
+        command
+            .env("STRONGROOM_ADDR", self.world.server.url())
+            .env("STRONGROOM_TOKEN", token);
+        self.run(&format!("strongroom {}", args.join(" ")), command, "", code)
+    }
+
     fn strongroom(&self, args: &[&str]) -> Result<Command> {
         let mut command = self.world.home.command("strongroom")?;
         command.args(args);
@@ -158,7 +172,8 @@ fn flags(log_format: &'static str) -> [&'static str; 4] {
 
 fn token_of(reply: &Reply) -> Result<String> {
     let json = reply.json();
-    let token = json.pointer("/token/token").and_then(|token| token.as_str());
+    let token = json.pointer("/token/token").or_else(|| json.get("token"));
+    let token = token.and_then(|token| token.as_str());
     Ok(token
         .with_context(|| format!("no token in {}", reply.text))?
         .to_owned())
@@ -296,6 +311,90 @@ async fn drive_route(aviary: &Aviary, call: &str) -> Result<()> {
         "GET /secret-svc/is-secure" => {
             expect(planted.send(call, "").await?, 200)?;
         }
+        "GET /strongroom/v1/openapi.json" | "GET /strongroom/v1/whoami" => {
+            expect(planted.send(call, VALUE).await?, 200)?;
+        }
+        "POST /strongroom/v1/login" => {
+            let login =
+                |slug: &str, password: &str| json!({"slug": slug, "password": password, "device": NAME});
+            expect(stranger.ask(call, &login(SLUG, PASSPHRASE)).await?, 200)?;
+            expect(stranger.ask(call, &login(SLUG, VALUE)).await?, 401)?;
+            expect(
+                stranger
+                    .ask(call, &json!({"slug": [PASSPHRASE], "password": {VALUE: VALUE}}))
+                    .await?,
+                400,
+            )?;
+        }
+        "POST /strongroom/v1/audit/leaves" => {
+            expect(planted.ask(call, &json!({"last": 100})).await?, 200)?;
+            let admin = aviary.world.admin().await?;
+            let all = expect(admin.ask(call, &json!({"from": 0})).await?, 200)?;
+            ensure!(
+                all.text.contains(NAME),
+                "an admin sees what is sealed: {}",
+                all.text
+            );
+            expect(planted.ask(call, &json!({"from": VALUE})).await?, 400)?;
+        }
+        "POST /strongroom/v1/audit/request" | "POST /strongroom/v1/access/explain" => {
+            expect(planted.ask(call, &json!({"id": VALUE})).await?, 400)?;
+            expect(
+                planted
+                    .ask(call, &json!({"id": "01a20e85-1d67-749b-9e3b-3437a2bacad8"}))
+                    .await?,
+                404,
+            )?;
+        }
+        "POST /strongroom/v1/audit/proof" => {
+            expect(planted.ask(call, &json!({"index": 0})).await?, 200)?;
+            expect(planted.ask(call, &json!({"index": 1_000_000})).await?, 404)?;
+            expect(planted.ask(call, &json!({"index": VALUE})).await?, 400)?;
+        }
+        "POST /strongroom/v1/audit/growth" => {
+            expect(planted.ask(call, &json!({"from": 1})).await?, 200)?;
+            expect(planted.ask(call, &json!({"from": VALUE})).await?, 400)?;
+        }
+        "POST /strongroom/v1/access/who-can" => {
+            expect(
+                planted
+                    .ask(call, &json!({"capability": "read", "name": name}))
+                    .await?,
+                200,
+            )?;
+            expect(
+                planted
+                    .ask(
+                        call,
+                        &json!({"capability": "read", "name": format!("other/{NAME}")}),
+                    )
+                    .await?,
+                404,
+            )?;
+            expect(
+                planted
+                    .ask(call, &json!({"capability": VALUE, "name": name}))
+                    .await?,
+                400,
+            )?;
+        }
+        "POST /strongroom/v1/access/review" => {
+            let admin = aviary.world.admin().await?;
+            expect(
+                admin
+                    .ask(call, &json!({"all_apps": true, "readers_over": 1}))
+                    .await?,
+                200,
+            )?;
+            expect(planted.ask(call, &json!({})).await?, 403)?;
+            expect(planted.ask(call, &json!({"after": [VALUE]})).await?, 400)?;
+        }
+        "POST /strongroom/v1/secrets/search" => {
+            let found = expect(planted.ask(call, &json!({"text": NAME})).await?, 200)?;
+            ensure!(found.text.contains(&name), "{}", found.text);
+            expect(planted.ask(call, &json!({"text": VALUE})).await?, 200)?;
+            expect(planted.ask(call, &json!({"text": [VALUE]})).await?, 400)?;
+        }
         _ => bail!("`{call}` has no case here: drive it with the canaries, well and badly"),
     }
     // Every route also gets a token that nobody knows, and tokens in the URL.
@@ -387,6 +486,47 @@ fn drive_command(aviary: &mut Aviary, name: &str) -> Result<()> {
                 "",
                 1,
             )?;
+        }
+        "strongroom audit verify-proof" => {
+            let proof = aviary.world.home.path().join("proof");
+            fs::write(&proof, VALUE)?;
+            let proof = proof.to_string_lossy().into_owned();
+            let key = aviary
+                .world
+                .home
+                .data()
+                .join("ledger.vkey")
+                .to_string_lossy()
+                .into_owned();
+            aviary.run(
+                name,
+                aviary.strongroom(&["audit", "verify-proof", &proof, "--key", &key])?,
+                "",
+                1,
+            )?;
+        }
+        "strongroom audit tail" | "strongroom audit export" => {
+            let args: Vec<&str> = name.split(' ').skip(1).collect();
+            aviary.native(&args, 0)?;
+            aviary.native(&[&args[..], &["--output", "json"]].concat(), 0)?;
+            aviary.native_as(TOKEN, &args, 1)?;
+        }
+        "strongroom audit show" | "strongroom audit prove" | "strongroom explain" => {
+            let args: Vec<&str> = name.split(' ').skip(1).collect();
+            aviary.native(&[&args[..], &[VALUE]].concat(), 1)?;
+            aviary.native_as(TOKEN, &[&args[..], &[VALUE]].concat(), 1)?;
+        }
+        "strongroom who-can" => {
+            aviary.native(&["who-can", "read", &secret], 0)?;
+            aviary.native(&["who-can", "read", &format!("other/{NAME}")], 1)?;
+        }
+        "strongroom access review" => {
+            aviary.native(&["access", "review"], 1)?;
+        }
+        "strongroom search" => {
+            let found = aviary.native(&["search", NAME], 0)?;
+            ensure!(found.out.contains(&secret), "{}", found.out);
+            aviary.native_as(TOKEN, &["search", NAME], 1)?;
         }
         "oo login" => {
             aviary.oo_logged_in(&["login", SLUG], &format!("{PASSPHRASE}\n"), 0)?;
@@ -480,9 +620,10 @@ fn may_hold(reply: &Reply, found: &Found) -> bool {
     let is_token = found.what == "token of a login";
     match reply.call.as_str() {
         "POST /secret-svc/secrets" => reply.status == 200 && found.what == "value",
-        "POST /user-svc/login" | "POST /user-svc/register" | "POST /user-svc/refresh-token" => {
-            reply.status == 200 && is_token
-        }
+        "POST /user-svc/login"
+        | "POST /user-svc/register"
+        | "POST /user-svc/refresh-token"
+        | "POST /strongroom/v1/login" => reply.status == 200 && is_token,
         _ => false,
     }
 }

@@ -39,9 +39,10 @@ impl Accounts {
         let slug = parse_slug(&op.slug)?;
         let device = label("device", op.device)?;
         crate::mounts::app_path(&op.host)?;
-        permit
-            .record()
-            .add(|record| record.touch(&format!("users/{slug}")));
+        // What nobody is called may be a password in the wrong field.
+        if permit.directory().by_slug(&slug).await?.is_some() {
+            note_slug(permit, &slug);
+        }
         let proof = self
             .passwords
             .login(&slug, op.password, permit.source(), permit.now())
@@ -70,15 +71,13 @@ impl Accounts {
     pub async fn register(&self, permit: &Permit, op: Register) -> Result<Minted, Error> {
         let slug = parse_slug(&op.slug)?;
         let (name, device) = (label("name", op.name)?, label("device", op.device)?);
-        permit
-            .record()
-            .add(|record| record.touch(&format!("users/{slug}")));
         let taken = || {
             let text =
                 format!("`{slug}` is taken, or reserved because a secret's lists name it: an admin can help");
             Error::Conflict(text)
         };
         if permit.directory().by_slug(&slug).await?.is_some() {
+            note_slug(permit, &slug);
             return Err(taken());
         }
         let principal = Principal::new(slug.clone(), name, Vec::new(), permit.now(), permit.rng());
@@ -92,6 +91,7 @@ impl Accounts {
                 SetError::Busy { retry_after } => Error::RateLimited { retry_after },
                 SetError::Barrier(error) => error.into(),
             })?;
+        note_slug(permit, &slug);
         let minted = self
             .welcome(permit, change, &principal, &op.host, device, op.form)
             .await;
@@ -287,6 +287,12 @@ impl Accounts {
         permit.commit(change).await?;
         Ok(Minted { token, facts })
     }
+}
+
+fn note_slug(permit: &Permit, slug: &Slug) {
+    permit
+        .record()
+        .add(|record| record.touch(&format!("users/{slug}")));
 }
 
 fn parse_slug(text: &str) -> Result<Slug, Error> {

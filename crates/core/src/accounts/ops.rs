@@ -121,6 +121,8 @@ pub struct Describe;
 pub struct Malformed {
     /// What is wrong with it.
     pub error: Error,
+    /// Whether anyone is told; if not, strangers are told to log in.
+    pub is_for_anyone: bool,
 }
 
 macro_rules! accounts_op {
@@ -132,7 +134,8 @@ macro_rules! accounts_op {
             const CAPABILITY: Capability = Capability::$capability;
 
             fn target(&self) -> Target {
-                $target
+                let target: fn(&Self) -> Target = $target;
+                target(self)
             }
 
             async fn run(self, engine: &Accounts, permit: &Permit) -> Result<$outcome, Error> {
@@ -142,11 +145,21 @@ macro_rules! accounts_op {
     };
 }
 
-accounts_op!(Login -> Minted, "login", Connect, Target::Public, login);
-accounts_op!(Register -> Minted, "register", Connect, Target::Registration, register);
-accounts_op!(Refresh -> Minted, "session.refresh", UseAccount, Target::Mounts(vec![None]), refresh);
-accounts_op!(WhoAmI -> Account, "account.read", UseAccount, Target::Account, who_am_i);
-accounts_op!(PublicKey -> PublicKeyPem, "public_key.read", Connect, Target::Public, public_key);
-accounts_op!(IsSecure -> bool, "seal.is_secure", UseAccount, Target::Account, is_secure);
-accounts_op!(Describe -> (), "describe", Connect, Target::Public, describe);
-accounts_op!(Malformed -> std::convert::Infallible, "malformed", Connect, Target::Public, malformed);
+accounts_op!(Login -> Minted, "login", Connect, |_| Target::Public, login);
+accounts_op!(Register -> Minted, "register", Connect, |_| Target::Registration, register);
+accounts_op!(Refresh -> Minted, "session.refresh", UseAccount, |_| Target::Mounts(vec![None]), refresh);
+accounts_op!(WhoAmI -> Account, "account.read", UseAccount, |_| Target::Account, who_am_i);
+accounts_op!(PublicKey -> PublicKeyPem, "public_key.read", Connect, |_| Target::Public, public_key);
+accounts_op!(IsSecure -> bool, "seal.is_secure", UseAccount, |_| Target::Account, is_secure);
+accounts_op!(Describe -> (), "describe", Connect, |_| Target::Public, describe);
+accounts_op!(Malformed -> std::convert::Infallible, "malformed", Connect, Malformed::about, malformed);
+
+impl Malformed {
+    fn about(&self) -> Target {
+        if self.is_for_anyone {
+            Target::Public
+        } else {
+            Target::Account
+        }
+    }
+}

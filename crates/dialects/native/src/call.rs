@@ -20,6 +20,7 @@ use crate::error;
 pub(crate) struct Call {
     core: Arc<Core>,
     head: Head,
+    is_for_anyone: bool,
 }
 
 impl FromRequestParts<Arc<Core>> for Call {
@@ -29,11 +30,20 @@ impl FromRequestParts<Arc<Core>> for Call {
         Ok(Self {
             core: core.clone(),
             head: Head::from_request_parts(parts, core).await?,
+            is_for_anyone: false,
         })
     }
 }
 
 impl Call {
+    /// The same request, of which also strangers are told what is wrong with it.
+    pub(crate) fn for_anyone(self) -> Self {
+        Self {
+            is_for_anyone: true,
+            ..self
+        }
+    }
+
     /// Reads a `W` from `body`, makes an op of it, and answers what `encode` makes of the op's outcome.
     pub(crate) async fn ask_json<W, O, R>(
         self,
@@ -74,7 +84,11 @@ impl Call {
     /// written.
     pub(crate) async fn refuse(self, error: Error) -> Response {
         let id = self.head.id;
-        match self.run(Malformed { error }).await {
+        let op = Malformed {
+            error,
+            is_for_anyone: self.is_for_anyone,
+        };
+        match self.run(op).await {
             Err(error) => error::reply(id, &error),
             Ok(never) => match never {},
         }

@@ -79,7 +79,11 @@ impl Call {
         render: impl FnOnce(RequestId, &Error) -> Response,
     ) -> Response {
         let id = self.head.id;
-        match self.run(Malformed { error }).await {
+        let op = Malformed {
+            error,
+            is_for_anyone: true,
+        };
+        match self.run(op).await {
             Err(error) => render(id, &error),
             Ok(never) => match never {},
         }

@@ -12,10 +12,11 @@ use crate::call::Call;
 
 /// Every path and method that is no route.
 pub(crate) async fn no_such_endpoint(call: Call) -> Response {
-    call.refuse(Error::NotFound(
-        "there is no such endpoint: `/strongroom/v1/openapi.json` describes those there are".to_owned(),
-    ))
-    .await
+    call.for_anyone()
+        .refuse(Error::NotFound(
+            "there is no such endpoint: `/strongroom/v1/openapi.json` describes those there are".to_owned(),
+        ))
+        .await
 }
 
 /// The description of this dialect.
