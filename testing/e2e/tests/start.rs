@@ -121,12 +121,15 @@ fn the_first_start_leaves_nothing_open_to_others() -> Result<()> {
     }
     let credentials: serde_json::Value = serde_json::from_slice(&fs::read(home.credentials())?)?;
     let password = home.password()?;
+    let token = credentials["root_token"].as_str().context("a root token")?;
     assert_eq!(
         credentials,
-        json!({"url": server.url(), "admin": {"slug": "root-of-all", "password": password}})
+        json!({"url": server.url(), "admin": {"slug": "root-of-all", "password": password}, "root_token": token})
     );
-    assert_eq!(password.len(), 24);
-    assert!(!server.greeting().contains(&password) && !server.log().contains(&password));
+    assert_eq!((password.len(), token.len()), (24, 28));
+    for secret in [&password, token] {
+        assert!(!server.greeting().contains(secret) && !server.log().contains(secret));
+    }
     assert!(server.stop()?.success());
 
     fs::remove_file(home.credentials())?;
