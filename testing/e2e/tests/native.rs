@@ -1,7 +1,6 @@
 //! The native dialect and the commands that speak it: what the ledger shows to whom, and the questions to the gate.
 
 #![cfg(test)]
-#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 
