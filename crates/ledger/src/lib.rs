@@ -22,6 +22,7 @@ mod testing;
 mod tests;
 mod tree;
 mod verify;
+mod witness;
 
 use std::fs;
 use std::io;
@@ -43,6 +44,7 @@ pub use record::{Outcome, Record};
 pub use rows::{RowDigest, RowMark, row_digest};
 pub use sequencer::PublishError;
 pub use verify::{Flaw, Report, SinceError, VerifyError, verify, verify_since};
+pub use witness::{Witness, WitnessError};
 
 use entry::Entry;
 use files::{LedgerFiles, sync_dir, write_aside};

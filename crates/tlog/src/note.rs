@@ -22,8 +22,8 @@ pub enum NoteError {
     /// Not text, an empty line and signature lines.
     #[error("the note is malformed")]
     Malformed,
-    /// Not a verifier key of type 01.
-    #[error("the verifier key is malformed or not an Ed25519 key")]
+    /// Not a key of the type that is needed.
+    #[error("the key is malformed or of another type")]
     Key,
     /// A key name is empty or holds a space or a plus sign.
     #[error("a key name is empty or contains a space or `+`")]
@@ -39,65 +39,38 @@ pub enum NoteError {
     Sign,
 }
 
-/// A name and an Ed25519 public key. Its text, the *vkey*, is `NAME+hex8(key id)+base64(type ‖ public key)`.
+/// A name and an Ed25519 public key that signs in one of the ways of c2sp.org/signed-note. Its text, the *vkey*, is
+/// `NAME+hex8(key id)+base64(type ‖ public key)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifierKey {
-    name: String,
-    public: [u8; 32],
+pub(crate) struct NamedKey {
+    pub(crate) name: String,
+    /// The signature type.
+    kind: u8,
+    pub(crate) public: [u8; 32],
 }
 
-impl VerifierKey {
-    fn new(name: &str, public: [u8; 32]) -> Result<Self, NoteError> {
+impl NamedKey {
+    pub(crate) fn new(name: &str, kind: u8, public: [u8; 32]) -> Result<Self, NoteError> {
         let bad = |c: char| c.is_whitespace() || c.is_control() || c == '+';
         if name.is_empty() || name.contains(bad) {
             return Err(NoteError::Name);
         }
         Ok(Self {
             name: name.to_owned(),
+            kind,
             public,
         })
     }
 
-    /// The key's name; a log's key is named like its origin.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The first four bytes of `SHA-256(name ‖ 0x0A ‖ type ‖ public key)`.
-    fn id(&self) -> u32 {
-        let mut context = digest::Context::new(&digest::SHA256);
-        context.update(self.name.as_bytes());
-        context.update(&[b'\n', TYPE_ED25519]);
-        context.update(&self.public);
-        context
-            .finish()
-            .as_ref()
-            .first_chunk()
-            .map_or(0, |id| u32::from_be_bytes(*id))
-    }
-}
-
-impl fmt::Display for VerifierKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key: Vec<u8> = [TYPE_ED25519].into_iter().chain(self.public).collect();
-        write!(f, "{}+{:08x}+{}", self.name, self.id(), to_base64(&key))
-    }
-}
-
-impl FromStr for VerifierKey {
-    type Err = NoteError;
-
-    fn from_str(text: &str) -> Result<Self, NoteError> {
+    /// Reads a vkey whose type is `kind`.
+    pub(crate) fn parse(text: &str, kind: u8) -> Result<Self, NoteError> {
         let mut parts = text.splitn(3, '+');
         let (Some(name), Some(_id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(NoteError::Key);
         };
         let key = from_base64(key).ok_or(NoteError::Key)?;
-        let Some((&TYPE_ED25519, public)) = key.split_first() else {
-            return Err(NoteError::Key);
-        };
-        let key = Self::new(name, public.try_into().map_err(|_| NoteError::Key)?)?;
+        let public = key.strip_prefix(&[kind]).ok_or(NoteError::Key)?;
+        let key = Self::new(name, kind, public.try_into().map_err(|_| NoteError::Key)?)?;
         // The key id, too, is right only if it is the one that the key has.
         if key.to_string() == text {
             Ok(key)
@@ -105,6 +78,73 @@ impl FromStr for VerifierKey {
             Err(NoteError::Key)
         }
     }
+
+    /// The first four bytes of `SHA-256(name ‖ 0x0A ‖ type ‖ public key)`.
+    pub(crate) fn id(&self) -> u32 {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(self.name.as_bytes());
+        context.update(&[b'\n', self.kind]);
+        context.update(&self.public);
+        context
+            .finish()
+            .as_ref()
+            .first_chunk()
+            .map_or(0, |id| u32::from_be_bytes(*id))
+    }
+
+    /// Whether `signature` is this key's over `message`.
+    pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        let public = UnparsedPublicKey::new(&ED25519, &self.public);
+        public.verify(message, signature).is_ok()
+    }
+}
+
+impl fmt::Display for NamedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key: Vec<u8> = [self.kind].into_iter().chain(self.public).collect();
+        write!(f, "{}+{:08x}+{}", self.name, self.id(), to_base64(&key))
+    }
+}
+
+/// The public key of who signs notes, by its name. Its text is a *vkey*.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifierKey(NamedKey);
+
+impl VerifierKey {
+    /// The key's name; a log's key is named like its origin.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+}
+
+impl fmt::Display for VerifierKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for VerifierKey {
+    type Err = NoteError;
+
+    fn from_str(text: &str) -> Result<Self, NoteError> {
+        NamedKey::parse(text, TYPE_ED25519).map(Self)
+    }
+}
+
+/// The key pair of `seed` (RFC 8032 §5.1.5), and the public half called `name` that signs in the way `kind`.
+pub(crate) fn key_pair(
+    name: &str,
+    kind: u8,
+    seed: &Key<32>,
+) -> Result<(NamedKey, Ed25519KeyPair), NoteError> {
+    let pair = Ed25519KeyPair::from_seed_unchecked(seed.expose()).map_err(|_| NoteError::Key)?;
+    let public = pair
+        .public_key()
+        .as_ref()
+        .try_into()
+        .map_err(|_| NoteError::Key)?;
+    Ok((NamedKey::new(name, kind, public)?, pair))
 }
 
 /// A verifier key and the private key to it.
@@ -119,14 +159,9 @@ impl Signer {
     /// # Errors
     /// [`NoteError::Name`]; [`NoteError::Key`] when the provider refuses the seed.
     pub fn from_seed(name: &str, seed: &Key<32>) -> Result<Self, NoteError> {
-        let pair = Ed25519KeyPair::from_seed_unchecked(seed.expose()).map_err(|_| NoteError::Key)?;
-        let public = pair
-            .public_key()
-            .as_ref()
-            .try_into()
-            .map_err(|_| NoteError::Key)?;
+        let (key, pair) = key_pair(name, TYPE_ED25519, seed)?;
         Ok(Self {
-            key: VerifierKey::new(name, public)?,
+            key: VerifierKey(key),
             pair,
         })
     }
@@ -146,11 +181,7 @@ impl Signer {
             return Err(NoteError::Malformed);
         }
         let signature = self.pair.try_sign(text.as_bytes()).map_err(|_| NoteError::Sign)?;
-        let line = SignatureLine {
-            name: self.key.name.clone(),
-            key_id: self.key.id(),
-            signature: signature.as_ref().to_vec(),
-        };
+        let line = SignatureLine::of(&self.key.0, signature.as_ref().to_vec());
         Ok(Note {
             text: text.to_owned(),
             signatures: vec![line],
@@ -165,8 +196,9 @@ pub struct Note {
     signatures: Vec<SignatureLine>,
 }
 
+/// One signature line of a note: `— NAME BASE64(key id ‖ signature)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct SignatureLine {
+pub struct SignatureLine {
     name: String,
     key_id: u32,
     signature: Vec<u8>,
@@ -188,7 +220,7 @@ impl Note {
         let signatures = lines
             .ok_or(NoteError::Malformed)?
             .split('\n')
-            .map(SignatureLine::parse)
+            .map(str::parse)
             .collect::<Result<Vec<_>, _>>()?;
         if note.len() > NOTE_BYTES || signatures.len() > SIGNATURES || !is_note_text(text) {
             return Err(NoteError::Malformed);
@@ -205,39 +237,85 @@ impl Note {
     /// # Errors
     /// [`NoteError::Unsigned`] without a signature by `key`, [`NoteError::Signature`] if one fails.
     pub fn verify(&self, key: &VerifierKey) -> Result<&str, NoteError> {
-        let id = key.id();
-        let mut ours = self
-            .signatures
-            .iter()
-            .filter(|line| line.key_id == id && line.name == key.name)
-            .peekable();
+        let mut ours = self.signatures_of(&key.0).peekable();
         if ours.peek().is_none() {
             return Err(NoteError::Unsigned);
         }
-        let public = UnparsedPublicKey::new(&ED25519, &key.public);
-        let wrong = ours.any(|line| public.verify(self.text.as_bytes(), &line.signature).is_err());
-        if wrong {
-            Err(NoteError::Signature)
-        } else {
+        if ours.all(|signature| key.0.verify(self.text.as_bytes(), signature)) {
             Ok(&self.text)
+        } else {
+            Err(NoteError::Signature)
         }
+    }
+
+    /// The text, which nobody may have signed.
+    #[must_use]
+    pub fn unverified_text(&self) -> &str {
+        &self.text
+    }
+
+    /// The same text with the signatures of `key` only.
+    #[must_use]
+    pub fn only_of(&self, key: &VerifierKey) -> Self {
+        let is_its = |line: &&SignatureLine| line.is_of(&key.0);
+        Self {
+            text: self.text.clone(),
+            signatures: self.signatures.iter().filter(is_its).cloned().collect(),
+        }
+    }
+
+    /// Adds a signature, which is not verified.
+    ///
+    /// # Errors
+    /// [`NoteError::Malformed`] when the note would have too many.
+    pub fn add(&mut self, line: SignatureLine) -> Result<(), NoteError> {
+        if self.signatures.len() == SIGNATURES {
+            return Err(NoteError::Malformed);
+        }
+        self.signatures.push(line);
+        Ok(())
+    }
+
+    /// What stands on the lines with the name and the id of `key`.
+    pub(crate) fn signatures_of<'a>(&'a self, key: &'a NamedKey) -> impl Iterator<Item = &'a [u8]> {
+        let lines = self.signatures.iter().filter(|line| line.is_of(key));
+        lines.map(|line| line.signature.as_slice())
     }
 }
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.text)?;
-        for line in &self.signatures {
-            let mut bytes = line.key_id.to_be_bytes().to_vec();
-            bytes.extend(&line.signature);
-            writeln!(f, "— {} {}", line.name, to_base64(&bytes))?;
-        }
-        Ok(())
+        self.signatures.iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
+
+impl fmt::Display for SignatureLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut bytes = self.key_id.to_be_bytes().to_vec();
+        bytes.extend(&self.signature);
+        write!(f, "— {} {}", self.name, to_base64(&bytes))
     }
 }
 
 impl SignatureLine {
-    fn parse(line: &str) -> Result<Self, NoteError> {
+    pub(crate) fn of(key: &NamedKey, signature: Vec<u8>) -> Self {
+        Self {
+            name: key.name.clone(),
+            key_id: key.id(),
+            signature,
+        }
+    }
+
+    fn is_of(&self, key: &NamedKey) -> bool {
+        self.key_id == key.id() && self.name == key.name
+    }
+}
+
+impl FromStr for SignatureLine {
+    type Err = NoteError;
+
+    fn from_str(line: &str) -> Result<Self, NoteError> {
         let (name, bytes) = line
             .strip_prefix("— ")
             .and_then(|line| line.split_once(' '))
@@ -248,7 +326,7 @@ impl SignatureLine {
             return Err(NoteError::Malformed);
         }
         // The rule for names is one, for keys and for lines.
-        let name = VerifierKey::new(name, [0; 32])?.name;
+        let name = NamedKey::new(name, TYPE_ED25519, [0; 32])?.name;
         Ok(Self {
             name,
             key_id: u32::from_be_bytes(*key_id),

@@ -25,7 +25,7 @@ const ONE_REQUEST: [&str; 11] = [
     "crates/ledger/src/record.rs",
 ];
 /// Every format on disk has a page.
-const FORMATS: [&str; 7] = [
+const FORMATS: [&str; 8] = [
     "record",
     "superblock",
     "slots",
@@ -33,6 +33,7 @@ const FORMATS: [&str; 7] = [
     "journal",
     "redb",
     "disclosure",
+    "witness",
 ];
 
 /// Complains about everything that is not tidy.

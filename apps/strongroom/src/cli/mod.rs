@@ -13,6 +13,7 @@ pub mod shell;
 mod table;
 mod time;
 mod up;
+mod witness;
 mod yaml;
 
 use std::ffi::OsString;
@@ -49,6 +50,9 @@ enum Command {
     #[command(subcommand)]
     Access(access::Access),
     Search(access::Search),
+    /// Vouch for the ledgers of others
+    #[command(subcommand)]
+    Witness(witness::Witness),
 }
 
 impl Strongroom {
@@ -65,6 +69,7 @@ impl Strongroom {
             Command::WhoCan(who_can) => run_async(who_can.run(console)),
             Command::Access(access::Access::Review(review)) => run_async(review.run(console)),
             Command::Search(search) => run_async(search.run(console)),
+            Command::Witness(witness::Witness::Serve(serve)) => serve.run(console),
         }
     }
 }

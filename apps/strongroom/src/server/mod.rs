@@ -8,6 +8,7 @@ pub mod listen;
 pub mod operations;
 pub mod shutdown;
 pub mod telemetry;
+pub mod witness;
 
 use std::future::Future;
 use std::io;
