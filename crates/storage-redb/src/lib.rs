@@ -7,7 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::backends::FileBackend;
 use redb::{Database, Durability, ReadOnlyTable, ReadableDatabase, StorageBackend, Table, TableDefinition};
@@ -38,8 +38,23 @@ pub enum OpenError {
 /// A redb database as [`Backend`].
 pub struct RedbBackend {
     open: Box<dyn Fn() -> Result<Database, OpenError> + Send + Sync>,
-    /// `None` while it is reopened. Readers lock it only to begin a transaction, which then lives on its own.
-    database: RwLock<Option<Database>>,
+    /// `None` while it is reopened.
+    current: RwLock<Option<Current>>,
+}
+
+/// An open database, and its rows as of the last group: beginning a transaction costs more than reading a row.
+struct Current {
+    database: Arc<Database>,
+    rows: Arc<Rows>,
+}
+
+type Rows = ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+impl Current {
+    fn of(database: Arc<Database>) -> Result<Self, redb::Error> {
+        let rows = Arc::new(rows(&database)?);
+        Ok(Self { database, rows })
+    }
 }
 
 impl RedbBackend {
@@ -66,18 +81,22 @@ impl RedbBackend {
         cache_bytes: usize,
     ) -> Result<Self, OpenError> {
         let open = Box::new(move || open_database(medium()?, cache_bytes));
-        let database = RwLock::new(Some(open()?));
-        Ok(Self { open, database })
+        let current = RwLock::new(Some(Current::of(Arc::new(open()?)).map_err(open_error)?));
+        Ok(Self { open, current })
     }
 
-    fn on_database<T>(&self, run: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, Failure> {
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(run(database.as_ref().ok_or("the database is being reopened")?)?)
+    fn current<T>(&self, look: impl FnOnce(&Current) -> T) -> Result<T, Failure> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(look(current.as_ref().ok_or("the database is being reopened")?))
+    }
+
+    fn set(&self, current: Option<Current>) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
     }
 
     /// The rows as of now.
-    fn rows(&self) -> Result<ReadOnlyTable<&'static [u8], &'static [u8]>, Failure> {
-        self.on_database(rows)
+    fn rows(&self) -> Result<Arc<Rows>, Failure> {
+        self.current(|current| current.rows.clone())
     }
 }
 
@@ -101,7 +120,10 @@ impl Backend for RedbBackend {
     }
 
     fn apply(&self, group: Group) -> Result<(), Failure> {
-        self.on_database(|database| write(database, &group))
+        let database = self.current(|current| current.database.clone())?;
+        write(&database, &group)?;
+        self.set(Some(Current::of(database)?));
+        Ok(())
     }
 
     fn head(&self) -> Result<Revision, Failure> {
@@ -112,12 +134,9 @@ impl Backend for RedbBackend {
     }
 
     fn reopen(&self) -> Result<(), Failure> {
-        let slot = || self.database.write().unwrap_or_else(PoisonError::into_inner);
         // Dropping closes the file and releases its lock, whatever transactions readers still hold; those fail.
-        let old = slot().take();
-        drop(old);
-        let new = (self.open)()?;
-        *slot() = Some(new);
+        self.set(None);
+        self.set(Some(Current::of(Arc::new((self.open)()?))?));
         Ok(())
     }
 }
@@ -186,7 +205,7 @@ fn open_error(error: redb::Error) -> OpenError {
     }
 }
 
-fn rows(database: &Database) -> Result<ReadOnlyTable<&'static [u8], &'static [u8]>, redb::Error> {
+fn rows(database: &Database) -> Result<Rows, redb::Error> {
     Ok(database.begin_read()?.open_table(ROWS)?)
 }
 

@@ -18,13 +18,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use axum::extract::Request;
 use strongroom_base::{Clock, Rng, SystemClock, SystemRng};
 use strongroom_core::Core;
 use strongroom_dialect_kit::{HttpMetrics, Instruments};
 use strongroom_storage::Backend;
 use strongroom_storage_redb::RedbBackend;
-use tower::ServiceExt;
 
 use crate::config::Config;
 use boot::{BootError, Booted, boot};
@@ -160,19 +158,7 @@ impl Server {
 fn dialects(core: &Arc<Core>, instruments: Instruments) -> Router {
     let native = strongroom_dialect_native::router(core.clone(), instruments.clone());
     let onebackend = strongroom_dialect_onebackend::router(core.clone(), instruments);
-    Router::new().fallback(move |request: Request| {
-        let path = request
-            .uri()
-            .path()
-            .strip_prefix(strongroom_dialect_native::PREFIX);
-        let is_native = path.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        if is_native {
-            native.clone()
-        } else {
-            onebackend.clone()
-        }
-        .oneshot(request)
-    })
+    onebackend.merge(native)
 }
 
 /// An address as a client on this machine reaches it: the unspecified one is every address, so also loopback.

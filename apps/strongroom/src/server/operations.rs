@@ -51,10 +51,13 @@ pub fn routes() -> Vec<Route<Operations>> {
     ]
 }
 
-/// A router of these routes; `rest` answers everything else.
+/// A router of these routes; `rest` answers everything else, also other methods of theirs.
 pub fn router(operations: Operations, rest: Router) -> Router {
-    let rest = move |request: Request| rest.clone().oneshot(request);
-    strongroom_dialect_kit::router(routes(), rest).with_state(operations)
+    let other_methods = rest.clone();
+    let operations = strongroom_dialect_kit::router(routes())
+        .method_not_allowed_fallback(move |request: Request| other_methods.clone().oneshot(request))
+        .with_state(operations);
+    rest.merge(operations)
 }
 
 async fn health() -> &'static str {

@@ -1,24 +1,22 @@
-//! What a handler learns of a request before its body.
+//! What a handler learns of a request before its body, beside the headers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
 use strongroom_base::RequestId;
 use strongroom_secret::SecretText;
 
 use crate::url_token;
 
-/// A request without its body.
+/// What every handler needs of a request's head.
 pub struct Head {
-    /// The request's id, which [`observe`](crate::observe()) gave it.
+    /// The request's id, which [`Dialect::router`](crate::Dialect::router) gave it.
     pub id: RequestId,
     /// The peer's IP address as text; `unknown` where the listener says nothing of its peers.
     pub source: Arc<str>,
-    /// The headers.
-    pub headers: HeaderMap,
     /// A token that the URL carries. It is there to be refused, recorded and revoked, never to be accepted.
     pub url_token: Option<SecretText>,
 }
@@ -38,7 +36,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Head {
             source: peer.map_or("unknown".into(), |peer| {
                 peer.ip().to_canonical().to_string().into()
             }),
-            headers: parts.headers.clone(),
             url_token: url_token::find(&parts.uri),
         })
     }

@@ -22,12 +22,16 @@ use strongroom_secret::SecretText;
 pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     let text = std::str::from_utf8(bytes).map_err(|_| Error::invalid("body", "is not UTF-8"))?;
     strict::check(text).map_err(|error| Error::invalid("body", format_args!("is refused: {error}")))?;
-    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text)).map_err(|error| {
-        let field = error.path().to_string();
-        let field = if field == "." { "body" } else { &field };
-        // All other faults have been found by now; and serde's own text would quote the value.
-        Error::invalid(field, "has the wrong type")
-    })
+    serde_json::from_str(text).map_err(|_| wrong_type::<T>(text))
+}
+
+/// Names the field of `text` that is no `T`'s: all other faults have been found by now, and serde's own text would quote
+/// the value. Keeping track of where a reader is costs more than reading does, so it is done the second time only.
+fn wrong_type<T: DeserializeOwned>(text: &str) -> Error {
+    let again = serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_str(text));
+    let field = again.err().map(|error| error.path().to_string());
+    let field = field.filter(|field| field != ".");
+    Error::invalid(field.as_deref().unwrap_or("body"), "has the wrong type")
 }
 
 /// A `T` that must be written as an object. Alone, a derived `Deserialize` takes an array of its fields, too.

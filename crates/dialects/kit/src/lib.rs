@@ -1,8 +1,7 @@
 //! What every HTTP dialect shares, so that a dialect is its routes, its wire types and its words, and nothing else.
 //!
-//! A dialect lists its [`Route`]s, makes a router of them ([`router`]) and has it observed ([`observe()`]). Its handlers
-//! take a [`Head`] (request id, source, headers, a token in the URL) and a [`Body`], read it with [`json`], and answer
-//! with [`reply`].
+//! A dialect lists its [`Route`]s and makes an observed router of them ([`Dialect::router`]). Its handlers take a [`Head`]
+//! (request id, source, a token in the URL) and a [`Body`], read it with [`json`], and answer with [`reply`].
 //!
 //! Invariant: knows no dialect and no core, decides nothing, and neither logs nor counts anything that a caller chose.
 
@@ -18,5 +17,5 @@ mod url_token;
 pub use body::{BODY_READ, Body};
 pub use head::Head;
 pub use metrics::HttpMetrics;
-pub use observe::{Instruments, log_causes, observe};
-pub use route::{Caller, Route, router};
+pub use observe::{Dialect, Instruments, log_causes};
+pub use route::{Caller, HandlerFn, Route, router};

@@ -25,7 +25,7 @@ pub struct HttpMetrics {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Labels {
     pub(crate) dialect: &'static str,
-    pub(crate) route: String,
+    pub(crate) route: &'static str,
     pub(crate) method: &'static str,
     pub(crate) status: &'static str,
 }

@@ -6,17 +6,19 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
+use axum::handler::Handler;
 use axum::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
-use axum::http::{Method, StatusCode};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::routing::any;
 use futures::FutureExt;
 use strongroom_base::{Clock, RequestId, Rng};
 use strongroom_sdk::Error;
 
 use crate::HttpMetrics;
 use crate::metrics::{Labels, class};
+use crate::route::{Answer, HandlerFn, Route, wrapped};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -31,58 +33,99 @@ pub struct Instruments {
     pub metrics: HttpMetrics,
 }
 
-struct Observer {
-    dialect: &'static str,
-    instruments: Instruments,
+/// What is the same for every request of a dialect.
+pub struct Dialect {
+    /// Its name in metrics.
+    pub name: &'static str,
+    /// What its paths begin with: others are another dialect's. Empty for the dialect that answers all that are left.
+    pub prefix: &'static str,
+    /// What it is observed with.
+    pub instruments: Instruments,
+    /// The headers that every answer to a request with these headers has.
+    pub headers: fn(&HeaderMap) -> Vec<(HeaderName, HeaderValue)>,
 }
 
-/// Wraps everything that `router` answers by itself: each request gets an id, which its handler finds in a
-/// [`Head`](crate::Head) and its caller in `X-Request-Id`; the answer is logged, counted under the name `dialect`, and
-/// not to be cached; a panic becomes a 500 without text.
-pub fn observe<S>(router: Router<S>, dialect: &'static str, instruments: Instruments) -> Router<S>
-where
-    S: Clone + Send + Sync + 'static,
-{
-    router.layer(from_fn_with_state(
-        Arc::new(Observer { dialect, instruments }),
-        answer,
-    ))
-}
-
-async fn answer(State(observer): State<Arc<Observer>>, mut request: Request, next: Next) -> Response {
-    let Instruments { clock, rng, metrics } = &observer.instruments;
-    let id = RequestId::generate(&**clock, &**rng);
-    let started = clock.monotonic();
-    let method = name(request.method());
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("none", MatchedPath::as_str)
-        .to_owned();
-    request.extensions_mut().insert(id);
-
-    let mut response = or_500(id, next.run(request)).await;
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Ok(id) = HeaderValue::try_from(id.to_string()) {
-        response.headers_mut().insert(X_REQUEST_ID, id);
+impl Dialect {
+    /// A router of `routes`; `otherwise` answers every other path under the prefix, and every other method of theirs. Each request gets
+    /// an id, which its handler finds in a [`Head`](crate::Head) and its caller in `X-Request-Id`; the answer is
+    /// logged, counted, and not to be cached; a panic becomes a 500 without text.
+    ///
+    /// # Panics
+    /// If two routes have the same method and path, so a dialect's first test finds it.
+    pub fn router<S, T>(self, routes: Vec<Route<S>>, otherwise: impl HandlerFn<T, S>) -> Router<S>
+    where
+        S: Clone + Send + Sync + 'static,
+        T: 'static,
+    {
+        let dialect = Arc::new(self);
+        let templates: Vec<_> = routes.iter().map(|route| route.template).collect();
+        let template_of = move |request: &Request| {
+            let matched = request.extensions().get::<MatchedPath>();
+            let matched =
+                matched.and_then(|path| templates.iter().find(|template| **template == path.as_str()));
+            matched.copied().unwrap_or("none")
+        };
+        let otherwise = observed(dialect.clone(), template_of, Answer::of(otherwise));
+        let observed = |template, answer| observed(dialect.clone(), move |_| template, answer);
+        let router = wrapped(routes, observed).method_not_allowed_fallback(otherwise.clone());
+        if dialect.prefix.is_empty() {
+            return router.fallback(otherwise);
+        }
+        ["", "/", "/{*rest}"].into_iter().fold(router, |router, rest| {
+            router.route(&format!("{}{rest}", dialect.prefix), any(otherwise.clone()))
+        })
     }
 
-    let took = clock.monotonic().since(started);
-    let status = response.status();
-    let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-    tracing::info!(request_id = %id, method, route, status = status.as_u16(), duration_us, "request");
-    metrics.count(
-        &Labels {
-            dialect: observer.dialect,
-            route,
-            method,
-            status: class(status),
-        },
-        took,
-    );
-    response
+    async fn answer<F: Future<Output = Response>>(
+        &self,
+        template: &'static str,
+        mut request: Request,
+        answer: impl FnOnce(Request) -> F,
+    ) -> Response {
+        let Instruments { clock, rng, metrics } = &self.instruments;
+        let id = RequestId::generate(&**clock, &**rng);
+        let started = clock.monotonic();
+        let method = name(request.method());
+        let headers = (self.headers)(request.headers());
+        request.extensions_mut().insert(id);
+
+        let mut response = or_500(id, answer(request)).await;
+        response.headers_mut().extend(headers);
+        response
+            .headers_mut()
+            .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Ok(id) = HeaderValue::try_from(id.to_string()) {
+            response.headers_mut().insert(X_REQUEST_ID, id);
+        }
+
+        let took = clock.monotonic().since(started);
+        let status = response.status();
+        let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        tracing::info!(request_id = %id, method, route = template, status = status.as_u16(), duration_us, "request");
+        metrics.count(
+            &Labels {
+                dialect: self.name,
+                route: template,
+                method,
+                status: class(status),
+            },
+            took,
+        );
+        response
+    }
+}
+
+/// `answer`, observed. A layer would do the same, and cost a handful of allocations for each request.
+fn observed<S: Send + 'static>(
+    dialect: Arc<Dialect>,
+    template_of: impl Fn(&Request) -> &'static str + Send + Sync + 'static,
+    answer: Answer<S>,
+) -> Answer<S> {
+    Answer::new(move |request, state| {
+        let (dialect, answer, template) = (dialect.clone(), answer.clone(), template_of(&request));
+        let answer = move |request| answer.call(request, state);
+        async move { dialect.answer(template, request, answer).await }.boxed()
+    })
 }
 
 /// What `response` becomes, or a bare 500 if it panics: what the panic says may hold a secret, so it is not repeated.

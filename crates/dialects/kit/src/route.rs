@@ -1,9 +1,14 @@
 //! The route table: the one list that a dialect's router is built from, and that tests enumerate.
 
+use std::sync::Arc;
+
 use axum::Router;
+use axum::extract::Request;
 use axum::handler::Handler;
 use axum::http::Method;
-use axum::routing::{self, MethodRouter};
+use axum::response::Response;
+use axum::routing::{self, MethodFilter};
+use futures::future::BoxFuture;
 
 /// Whom a route answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,65 +27,96 @@ pub struct Route<S> {
     pub template: &'static str,
     /// Whom it answers. The gate decides; this is what a test holds it to.
     pub caller: Caller,
-    handler: MethodRouter<S>,
+    filter: MethodFilter,
+    answer: Answer<S>,
 }
 
-impl<S: Clone + Send + Sync + 'static> Route<S> {
+impl<S: 'static> Route<S> {
     /// Answers `GET`.
-    pub fn get<T: 'static>(template: &'static str, caller: Caller, handler: impl Handler<T, S>) -> Self {
-        Self {
-            method: Method::GET,
-            template,
-            caller,
-            handler: routing::get(handler),
-        }
+    pub fn get<T: 'static>(template: &'static str, caller: Caller, handler: impl HandlerFn<T, S>) -> Self {
+        Self::new((Method::GET, MethodFilter::GET), template, caller, handler)
     }
 
     /// Answers `POST`.
-    pub fn post<T: 'static>(template: &'static str, caller: Caller, handler: impl Handler<T, S>) -> Self {
-        Self {
-            method: Method::POST,
-            template,
-            caller,
-            handler: routing::post(handler),
-        }
+    pub fn post<T: 'static>(template: &'static str, caller: Caller, handler: impl HandlerFn<T, S>) -> Self {
+        Self::new((Method::POST, MethodFilter::POST), template, caller, handler)
     }
 
     /// Answers `PUT`.
-    pub fn put<T: 'static>(template: &'static str, caller: Caller, handler: impl Handler<T, S>) -> Self {
-        Self {
-            method: Method::PUT,
-            template,
-            caller,
-            handler: routing::put(handler),
-        }
+    pub fn put<T: 'static>(template: &'static str, caller: Caller, handler: impl HandlerFn<T, S>) -> Self {
+        Self::new((Method::PUT, MethodFilter::PUT), template, caller, handler)
     }
 
     /// Answers `DELETE`.
-    pub fn delete<T: 'static>(template: &'static str, caller: Caller, handler: impl Handler<T, S>) -> Self {
+    pub fn delete<T: 'static>(template: &'static str, caller: Caller, handler: impl HandlerFn<T, S>) -> Self {
+        Self::new((Method::DELETE, MethodFilter::DELETE), template, caller, handler)
+    }
+
+    fn new<T: 'static>(
+        (method, filter): (Method, MethodFilter),
+        template: &'static str,
+        caller: Caller,
+        handler: impl HandlerFn<T, S>,
+    ) -> Self {
         Self {
-            method: Method::DELETE,
+            method,
             template,
             caller,
-            handler: routing::delete(handler),
+            filter,
+            answer: Answer::of(handler),
         }
     }
 }
 
-/// A router of `routes`; `otherwise` answers every other path, and every other method of theirs.
+/// What axum takes for an async function of extractors.
+pub trait HandlerFn<T, S>: Handler<T, S, Future = BoxFuture<'static, Response>> {}
+impl<T, S, H: Handler<T, S, Future = BoxFuture<'static, Response>>> HandlerFn<T, S> for H {}
+
+/// A handler whose type is forgotten.
+pub(crate) struct Answer<S>(Arc<dyn Fn(Request, S) -> BoxFuture<'static, Response> + Send + Sync>);
+
+impl<S: 'static> Answer<S> {
+    /// That of `handler`.
+    pub(crate) fn of<T: 'static>(handler: impl HandlerFn<T, S>) -> Self {
+        Self::new(move |request, state| handler.clone().call(request, state))
+    }
+
+    pub(crate) fn new(
+        answer: impl Fn(Request, S) -> BoxFuture<'static, Response> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(answer))
+    }
+}
+
+impl<S> Clone for Answer<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S: 'static> Handler<(), S> for Answer<S> {
+    type Future = BoxFuture<'static, Response>;
+
+    fn call(self, request: Request, state: S) -> Self::Future {
+        (self.0)(request, state)
+    }
+}
+
+/// A router of `routes` alone.
 ///
 /// # Panics
 /// If two routes have the same method and path, so a dialect's first test finds it.
-pub fn router<S, T>(routes: Vec<Route<S>>, otherwise: impl Handler<T, S>) -> Router<S>
-where
-    S: Clone + Send + Sync + 'static,
-    T: 'static,
-{
-    routes
-        .into_iter()
-        .fold(Router::new(), |router, route| {
-            router.route(route.template, route.handler)
-        })
-        .method_not_allowed_fallback(otherwise.clone())
-        .fallback(otherwise)
+pub fn router<S: Clone + Send + Sync + 'static>(routes: Vec<Route<S>>) -> Router<S> {
+    wrapped(routes, |_, answer| answer)
+}
+
+/// A router of `routes`, each with the answer that `wrap` makes of its template and its own.
+pub(crate) fn wrapped<S: Clone + Send + Sync + 'static>(
+    routes: Vec<Route<S>>,
+    wrap: impl Fn(&'static str, Answer<S>) -> Answer<S>,
+) -> Router<S> {
+    routes.into_iter().fold(Router::new(), |router, route| {
+        let answer = wrap(route.template, route.answer);
+        router.route(route.template, routing::on(route.filter, answer))
+    })
 }

@@ -10,7 +10,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body as HttpBody;
 use axum::extract::ConnectInfo;
-use axum::http::{Request, StatusCode};
+use axum::http::header::SERVER;
+use axum::http::{HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use http_body_util::BodyExt;
@@ -18,7 +19,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use strongroom_base::{ManualClock, RequestId, SystemRng, limits};
 use strongroom_dialect_kit::{
-    BODY_READ, Body, Caller, Head, HttpMetrics, Instruments, Route, log_causes, observe, router,
+    BODY_READ, Body, Caller, Dialect, Head, HttpMetrics, Instruments, Route, log_causes,
 };
 use strongroom_sdk::Error;
 use tower::ServiceExt;
@@ -62,7 +63,13 @@ fn dialect() -> (Router, Registry) {
         rng: Arc::new(SystemRng::default()),
         metrics: HttpMetrics::register(&mut registry),
     };
-    (observe(router(routes, otherwise), "test", instruments), registry)
+    let dialect = Dialect {
+        name: "test",
+        prefix: "",
+        instruments,
+        headers: |request| vec![(SERVER, HeaderValue::from(request.len()))],
+    };
+    (dialect.router(routes, otherwise), registry)
 }
 
 fn request(method: &str, uri: &str, body: impl Into<HttpBody>) -> Request<HttpBody> {
@@ -83,7 +90,7 @@ async fn send(request: Request<HttpBody>) -> (StatusCode, String) {
 }
 
 #[tokio::test]
-async fn every_answer_has_an_id_and_is_not_cached() {
+async fn every_answer_has_an_id_and_the_dialects_headers_and_is_not_cached() {
     for (method, uri) in [
         ("POST", "/echo/a"),
         ("GET", "/panics"),
@@ -94,6 +101,7 @@ async fn every_answer_has_an_id_and_is_not_cached() {
         let id = response.headers()["x-request-id"].to_str().unwrap();
         assert!(id.parse::<RequestId>().is_ok(), "{id}");
         assert_eq!(response.headers()["cache-control"], "no-store", "{method} {uri}");
+        assert_eq!(response.headers()["server"], "0", "{method} {uri}");
     }
 }
 

@@ -8,8 +8,9 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use strongroom_base::RequestId;
 use strongroom_core::accounts::Malformed;
-use strongroom_core::{Core, Request};
+use strongroom_core::{Core, Credential, Request};
 use strongroom_dialect_kit::{Body, Head, json, reply};
 use strongroom_sdk::{Error, Op};
 
@@ -19,7 +20,9 @@ use crate::error;
 /// A request on its way to the core.
 pub(crate) struct Call {
     core: Arc<Core>,
-    head: Head,
+    id: RequestId,
+    source: Arc<str>,
+    caller: Credential,
     is_for_anyone: bool,
 }
 
@@ -27,9 +30,12 @@ impl FromRequestParts<Arc<Core>> for Call {
     type Rejection = StatusCode;
 
     async fn from_request_parts(parts: &mut Parts, core: &Arc<Core>) -> Result<Self, StatusCode> {
+        let head = Head::from_request_parts(parts, core).await?;
         Ok(Self {
             core: core.clone(),
-            head: Head::from_request_parts(parts, core).await?,
+            id: head.id,
+            source: head.source,
+            caller: credential(&parts.headers, head.url_token),
             is_for_anyone: false,
         })
     }
@@ -73,7 +79,7 @@ impl Call {
         op: O,
         encode: impl FnOnce(O::Outcome) -> R,
     ) -> Response {
-        let id = self.head.id;
+        let id = self.id;
         let outcome = self.run(op).await;
         outcome
             .and_then(|outcome| reply::json(StatusCode::OK, &encode(outcome)))
@@ -83,7 +89,7 @@ impl Call {
     /// Has the request recorded as one that is no op, and answers `error`, or whatever kept the record from being
     /// written.
     pub(crate) async fn refuse(self, error: Error) -> Response {
-        let id = self.head.id;
+        let id = self.id;
         let op = Malformed {
             error,
             is_for_anyone: self.is_for_anyone,
@@ -95,20 +101,12 @@ impl Call {
     }
 
     async fn run<O: Op>(self, op: O) -> Result<O::Outcome, Error> {
-        let Head {
-            id,
-            source,
-            headers,
-            url_token,
-        } = self.head;
-        let caller = credential(&headers, url_token);
-        self.core
-            .call(Request {
-                id,
-                caller,
-                source,
-                op,
-            })
-            .await
+        let request = Request {
+            id: self.id,
+            caller: self.caller,
+            source: self.source,
+            op,
+        };
+        self.core.call(request).await
     }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use strongroom_core::Core;
-use strongroom_dialect_kit::{Instruments, observe};
+use strongroom_dialect_kit::{Dialect, Instruments};
 
 pub use openapi::document;
 pub use routes::routes;
@@ -26,6 +26,13 @@ pub const PREFIX: &str = "/strongroom/v1";
 /// The dialect over `core`. Served with the peer's address as
 /// [`ConnectInfo`](axum::extract::ConnectInfo), it names it as the source of requests.
 pub fn router(core: Arc<Core>, instruments: Instruments) -> Router {
-    let answered = strongroom_dialect_kit::router(routes(), handlers::no_such_endpoint);
-    observe(answered, "native", instruments).with_state(core)
+    let dialect = Dialect {
+        name: "native",
+        prefix: PREFIX,
+        instruments,
+        headers: |_| Vec::new(),
+    };
+    dialect
+        .router(routes(), handlers::no_such_endpoint)
+        .with_state(core)
 }

@@ -36,6 +36,6 @@ mod tests {
                 .iter()
                 .all(|route| route.template.starts_with(crate::PREFIX))
         );
-        let _ = strongroom_dialect_kit::router(routes, crate::handlers::no_such_endpoint);
+        let _ = strongroom_dialect_kit::router(routes);
     }
 }

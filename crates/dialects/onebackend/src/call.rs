@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use strongroom_base::RequestId;
 use strongroom_core::accounts::Malformed;
-use strongroom_core::{Core, Request};
+use strongroom_core::{Core, Credential, Request};
 use strongroom_dialect_kit::{Body, Head, reply};
 use strongroom_sdk::{Error, Op};
 
@@ -20,16 +20,21 @@ use crate::{error, wire};
 /// A request on its way to the core.
 pub(crate) struct Call {
     core: Arc<Core>,
-    head: Head,
+    id: RequestId,
+    source: Arc<str>,
+    caller: Credential,
 }
 
 impl FromRequestParts<Arc<Core>> for Call {
     type Rejection = StatusCode;
 
     async fn from_request_parts(parts: &mut Parts, core: &Arc<Core>) -> Result<Self, StatusCode> {
+        let head = Head::from_request_parts(parts, core).await?;
         Ok(Self {
             core: core.clone(),
-            head: Head::from_request_parts(parts, core).await?,
+            id: head.id,
+            source: head.source,
+            caller: credential(&parts.headers, head.url_token),
         })
     }
 }
@@ -64,7 +69,7 @@ impl Call {
         op: O,
         encode: impl FnOnce(O::Outcome) -> R,
     ) -> Response {
-        let id = self.head.id;
+        let id = self.id;
         let outcome = self.run(op).await;
         outcome
             .and_then(|outcome| reply::json(StatusCode::OK, &encode(outcome)))
@@ -78,7 +83,7 @@ impl Call {
         error: Error,
         render: impl FnOnce(RequestId, &Error) -> Response,
     ) -> Response {
-        let id = self.head.id;
+        let id = self.id;
         let op = Malformed {
             error,
             is_for_anyone: true,
@@ -90,20 +95,12 @@ impl Call {
     }
 
     async fn run<O: Op>(self, op: O) -> Result<O::Outcome, Error> {
-        let Head {
-            id,
-            source,
-            headers,
-            url_token,
-        } = self.head;
-        let caller = credential(&headers, url_token);
-        self.core
-            .call(Request {
-                id,
-                caller,
-                source,
-                op,
-            })
-            .await
+        let request = Request {
+            id: self.id,
+            caller: self.caller,
+            source: self.source,
+            op,
+        };
+        self.core.call(request).await
     }
 }

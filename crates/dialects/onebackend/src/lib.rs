@@ -20,16 +20,21 @@ mod wire;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn;
 use strongroom_core::Core;
-use strongroom_dialect_kit::{Instruments, observe};
+use strongroom_dialect_kit::{Dialect, Instruments};
 
 pub use routes::routes;
 
 /// The dialect over `core`. Served with the peer's address as
 /// [`ConnectInfo`](axum::extract::ConnectInfo), it names it as the source of requests.
 pub fn router(core: Arc<Core>, instruments: Instruments) -> Router {
-    let answered =
-        strongroom_dialect_kit::router(routes(), handlers::no_such_endpoint).layer(from_fn(cors::answer));
-    observe(answered, "onebackend", instruments).with_state(core)
+    let dialect = Dialect {
+        name: "onebackend",
+        prefix: "",
+        instruments,
+        headers: cors::headers,
+    };
+    dialect
+        .router(routes(), handlers::no_such_endpoint)
+        .with_state(core)
 }

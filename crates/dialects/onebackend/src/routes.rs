@@ -28,6 +28,6 @@ pub fn routes() -> Vec<Route<Arc<Core>>> {
 mod tests {
     #[test]
     fn the_table_makes_a_router() {
-        let _ = strongroom_dialect_kit::router(super::routes(), crate::handlers::no_such_endpoint);
+        let _ = strongroom_dialect_kit::router(super::routes());
     }
 }
