@@ -136,11 +136,28 @@ impl Permit {
     /// # Errors
     /// When storage cannot answer or the row is damaged.
     pub async fn load<T: Protected>(&self, mount: &Mount, name: Name) -> Result<Option<Guarded<T>>, Error> {
-        self.record
-            .add(|record| record.touch(&format!("{}/{name}", mount.path())));
+        self.note(mount, &name);
+        self.load_unseen(mount, name).await
+    }
+
+    /// [`Permit::load`] for a question about a row of which nothing is shown: the record does not note it.
+    ///
+    /// # Errors
+    /// As [`Permit::load`].
+    pub async fn load_unseen<T: Protected>(
+        &self,
+        mount: &Mount,
+        name: Name,
+    ) -> Result<Option<Guarded<T>>, Error> {
         let key = mount.view.named(&name)?;
         let stored = mount.view.get(&key).await?;
         Ok(stored.map(|stored| Guarded { name, key, stored }))
+    }
+
+    /// Notes in the record that the request was about `name`.
+    pub fn note(&self, mount: &Mount, name: &Name) {
+        self.record
+            .add(|record| record.touch(&format!("{}/{name}", mount.path())));
     }
 
     /// Decides about a row and, if `capability` is allowed, opens it. The record notes why.

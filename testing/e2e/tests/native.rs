@@ -80,6 +80,11 @@ async fn sealed_fields_are_for_admins_and_for_owners_of_all_they_name() -> Resul
             "{fields}"
         );
     }
+    // Looking at leaves notes nothing of what they name: reading the ledger does not make it grow with its paths.
+    let looked = alice.native("audit/leaves", &json!({"last": 100})).await?;
+    let found = once_published(&admin, "audit/request", &looked).await?.json();
+    assert_eq!(found["leaves"][0]["fields"]["paths"], json!([]));
+
     // A leaf that names nothing of hers is not hers to see.
     let other = admin.send("POST /user-svc/self", "").await?;
     let found = once_published(&alice, "audit/request", &other).await?.json();
@@ -113,6 +118,29 @@ async fn a_refusal_is_explained_and_the_remedy_works() -> Result<()> {
         once_published(&bob, "access/explain", &refused).await?.status,
         404,
         "the refused is told less"
+    );
+
+    // Of a batch, what was allowed is not called refused.
+    assert_eq!(alice.save_value("alice/theirs", "v").await?.status, 200);
+    let lists = json!([{"id": "alice/a-shared", "value": "v", "writers": ["alice", "bob"]}]);
+    assert_eq!(alice.save(lists).await?.status, 200);
+    let both = json!([{"id": "alice/a-shared", "value": "w"}, {"id": "alice/theirs", "value": "w"}]);
+    let batch = bob.save(both).await?;
+    let said = once_published(&alice, "access/explain", &batch).await?.json();
+    let refusals = said["refusals"].as_array().context("refusals")?;
+    assert_eq!(
+        (refusals.len(), &refusals[0]["path"]),
+        (1, &json!("apps/unnamed/alice/theirs")),
+        "{said}"
+    );
+    let selection = bob
+        .list(json!({"ids": ["alice/a-shared", "alice/theirs"]}))
+        .await?;
+    let said = once_published(&alice, "access/explain", &selection).await?.json();
+    assert_eq!(
+        (&said["outcome"], said["refusals"].as_array().map(Vec::len)),
+        (&json!("ok"), Some(2)),
+        "{said}"
     );
 
     let lists = json!([{"id": "alice/key", "writers": ["alice", "bob"]}]);
@@ -400,6 +428,7 @@ async fn bad_input_is_named() -> Result<()> {
             "`name`",
         ),
         ("secrets/search", r#"{"text":"a","text":"b"}"#, "body"),
+        ("secrets/search", r#"{"after":"nowhere/x"}"#, "`after`"),
         ("secrets/search", r#"[]"#, "body"),
         ("secrets/search", "{", "body"),
     ] {

@@ -17,6 +17,9 @@ use super::ops::{
 /// How long a reader waits for new leaves before it gets none.
 const WAIT: Duration = Duration::from_secs(20);
 
+/// The ledger's word for a request that a rule refused.
+const DENIED: &str = "denied";
+
 /// The engine of the ledger.
 pub struct Audit {
     ledger: Arc<Ledger>,
@@ -126,14 +129,12 @@ impl Audit {
             let Some(remedy) = reason.remedy(slug) else {
                 continue;
             };
-            let is_about_rows = matches!(reason, Reason::NotListed(_) | Reason::ForeignPrefix);
-            let about: Vec<_> = if is_about_rows {
-                paths.iter().map(Some).collect()
-            } else {
-                vec![None]
-            };
-            for path in about {
+            for path in about(reason, &facts.outcome, &paths) {
                 let is_allowed_now = self.decide_again(permit, subject.as_ref(), reason, path).await?;
+                // A request that went on passed over some of its rows: those that would be refused still.
+                if facts.outcome != DENIED && is_allowed_now == Some(true) {
+                    continue;
+                }
                 refusals.push(Refusal {
                     path: path.cloned(),
                     reason: reason.to_string(),
@@ -273,6 +274,17 @@ impl Audit {
             ReadError::Range { .. } => Error::NotFound(error.to_string()),
             ReadError::Damaged(damage) => Error::internal(damage),
         })
+    }
+}
+
+/// What a denial for `reason` can have been about. A refusal ends a request, so it is about the path that came last;
+/// `None` where it was about no row at all.
+fn about<'p>(reason: Reason, outcome: &str, paths: &'p [String]) -> Vec<Option<&'p String>> {
+    let is_about_rows = matches!(reason, Reason::NotListed(_) | Reason::ForeignPrefix);
+    match paths.last() {
+        last @ Some(_) if is_about_rows && outcome == DENIED => vec![last],
+        Some(_) if is_about_rows => paths.iter().map(Some).collect(),
+        _ => vec![None],
     }
 }
 

@@ -42,6 +42,7 @@ impl StaticEngine {
     pub async fn who_can(&self, permit: &Permit, op: WhoCan) -> Result<Audience, Error> {
         let mount = permit.mounts().first().ok_or_else(crate::engine::no_mount)?;
         let name = parse("name", &op.name)?;
+        permit.note(mount, &name);
         let (candidates, rules) = match rules(permit, mount, name.clone()).await? {
             Rules::Secret { lists, owner } => {
                 let listed = lists.each().into_iter().flat_map(PrincipalSet::iter);
@@ -85,12 +86,12 @@ impl StaticEngine {
     /// What is odd about who may read what, in the session's mount or all of them. Judged by index rows and names.
     ///
     /// # Errors
-    /// [`Error::Denied`] to all but admins.
+    /// [`Error::Denied`] to all but admins; [`Error::Invalid`] for an `after` that is no path of this review.
     pub async fn review(&self, permit: &Permit, op: ReviewAccess) -> Result<Reviewed, Error> {
         permit.everything()?;
         let limit = page_limit(op.limit);
         let mut findings = Vec::new();
-        for (mount, after) in mounts_from(permit, op.after.as_deref()) {
+        for (mount, after) in mounts_from(permit, op.after.as_deref())? {
             let readers = readers_by_name(permit, mount).await?;
             let mut found = |name: Name| {
                 let concerns = concerns(readers.get(&name), op.readers_over);
@@ -124,7 +125,7 @@ impl StaticEngine {
         let limit = page_limit(op.limit);
         let is_admin = permit.caller().is_some_and(|caller| caller.is_admin());
         let mut paths = Vec::new();
-        for (mount, after) in mounts_from(permit, op.after.as_deref()) {
+        for (mount, after) in mounts_from(permit, op.after.as_deref())? {
             let mut found = |name: Name| {
                 let text = name.to_string();
                 if text.contains(&op.text) {
@@ -200,7 +201,7 @@ impl Op for SearchNames {
 }
 
 async fn rules(permit: &Permit, mount: &Mount, name: Name) -> Result<Rules, Error> {
-    let Some(row) = permit.load::<SecretRecord>(mount, name.clone()).await? else {
+    let Some(row) = permit.load_unseen::<SecretRecord>(mount, name.clone()).await? else {
         // Whether a name is free is not told to those who could not learn it by using it.
         let may_know = permit.claim(&name, Capability::Write).is_ok();
         return Ok(if may_know {
@@ -235,23 +236,21 @@ async fn owner_of_prefix(permit: &Permit, name: &Name) -> Result<PrincipalSet, E
 fn mounts_from<'p>(
     permit: &'p Permit,
     after: Option<&str>,
-) -> impl Iterator<Item = (&'p Mount, Option<Name>)> {
-    let position = after.and_then(|after| {
-        let at = permit.mounts().iter().position(|mount| {
-            after
-                .strip_prefix(mount.path())
-                .is_some_and(|rest| rest.starts_with('/'))
-        })?;
-        let mount = permit.mounts().get(at)?;
-        let name = after.strip_prefix(mount.path())?.strip_prefix('/')?;
-        Some((at, Name::from_path(name).ok()))
-    });
-    let (first, mut name) = position.unwrap_or((0, None));
-    permit
-        .mounts()
-        .iter()
-        .skip(first)
-        .map(move |mount| (mount, name.take()))
+) -> Result<impl Iterator<Item = (&'p Mount, Option<Name>)>, Error> {
+    let (first, mut name) = match after {
+        None => (0, None),
+        Some(after) => {
+            let found = permit.mounts().iter().enumerate().find_map(|(at, mount)| {
+                let name = after.strip_prefix(mount.path())?.strip_prefix('/')?;
+                Some((at, Name::from_path(name).ok()?))
+            });
+            let why = "is not the `next` of an earlier page of this";
+            let (at, name) = found.ok_or_else(|| Error::invalid("after", why))?;
+            (at, Some(name))
+        }
+    };
+    let mounts = permit.mounts().iter().skip(first);
+    Ok(mounts.map(move |mount| (mount, name.take())))
 }
 
 fn page_limit(asked: Option<usize>) -> usize {
