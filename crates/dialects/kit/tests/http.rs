@@ -52,6 +52,11 @@ async fn otherwise(head: Head) -> Response {
 }
 
 fn dialect() -> (Router, Registry) {
+    under("")
+}
+
+/// The dialect, answering only what begins with `prefix`.
+fn under(prefix: &'static str) -> (Router, Registry) {
     let routes = vec![
         Route::post("/echo/{name}", Caller::Anyone, echo),
         Route::get("/panics", Caller::Anyone, panics),
@@ -65,7 +70,7 @@ fn dialect() -> (Router, Registry) {
     };
     let dialect = Dialect {
         name: "test",
-        prefix: "",
+        prefix,
         instruments,
         headers: |request| vec![(SERVER, HeaderValue::from(request.len()))],
     };
@@ -119,6 +124,21 @@ async fn other_paths_and_other_methods_get_the_dialects_answer() {
         );
     }
     assert_eq!(send(request("GET", "/nowhere?token=x", "")).await.1, "a token");
+}
+
+#[tokio::test]
+async fn a_dialect_with_a_prefix_leaves_other_paths_to_others() {
+    let router = under("/test/v1").0.fallback(async || StatusCode::IM_A_TEAPOT);
+    for (uri, status) in [
+        ("/test/v1", StatusCode::NOT_FOUND),
+        ("/test/v1/", StatusCode::NOT_FOUND),
+        ("/test/v1/a/b", StatusCode::NOT_FOUND),
+        ("/test/v10", StatusCode::IM_A_TEAPOT),
+        ("/", StatusCode::IM_A_TEAPOT),
+    ] {
+        let response = router.clone().oneshot(request("GET", uri, "")).await.unwrap();
+        assert_eq!(response.status(), status, "{uri}");
+    }
 }
 
 #[tokio::test]
