@@ -234,7 +234,7 @@ impl Barrier {
         workspaces.get(&workspace).cloned()
     }
 
-    async fn keys(&self, workspace: WorkspaceId) -> Result<Arc<WorkspaceKeys>, BarrierError> {
+    pub(crate) async fn keys(&self, workspace: WorkspaceId) -> Result<Arc<WorkspaceKeys>, BarrierError> {
         if let Some(keys) = self.loaded(workspace) {
             return Ok(keys);
         }

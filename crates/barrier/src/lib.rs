@@ -15,10 +15,12 @@ pub mod xaes;
 mod barrier;
 mod cache;
 mod names;
+mod place;
 mod view;
 
 pub use barrier::{Barrier, BarrierError};
 pub use envelope::Record;
 pub use keyring::RootKey;
+pub use place::Place;
 pub use planes::{Kind, StorageKey};
 pub use view::{Child, Folder, Stored, View};

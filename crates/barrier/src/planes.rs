@@ -67,6 +67,80 @@ pub enum Kind {
     ByPrincipal = 17,
 }
 
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 10] = [
+        Self::Principal,
+        Self::Password,
+        Self::Session,
+        Self::Expiry,
+        Self::SessionOf,
+        Self::Mount,
+        Self::LedgerKey,
+        Self::TokenKey,
+        Self::Payload,
+        Self::ByPrincipal,
+    ];
+
+    /// What `docs/formats/record.md` calls it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Principal => "principal",
+            Self::Password => "password",
+            Self::Session => "session",
+            Self::Expiry => "expiry",
+            Self::SessionOf => "session by principal",
+            Self::Mount => "mount",
+            Self::LedgerKey => "ledger key",
+            Self::TokenKey => "token key",
+            Self::Payload => "payload",
+            Self::ByPrincipal => "by principal",
+        }
+    }
+}
+
+/// What a key shows to anyone.
+pub(crate) enum Clear<'k> {
+    System(&'k str),
+    Name {
+        workspace: WorkspaceId,
+        mount: MountId,
+    },
+    Ordered {
+        workspace: WorkspaceId,
+        kind: Kind,
+        rest: &'k [u8],
+    },
+}
+
+/// Reads `key`; `None` when it is none of the planes that the barrier writes.
+pub(crate) fn read(key: &[u8]) -> Option<Clear<'_>> {
+    let number = |bytes: &[u8; 4]| u32::from_be_bytes(*bytes);
+    let (plane, rest) = key.split_first()?;
+    if *plane == SYSTEM_PLANE {
+        return std::str::from_utf8(rest).ok().map(Clear::System);
+    }
+    let (workspace, rest) = rest.split_first_chunk()?;
+    let workspace = WorkspaceId(number(workspace));
+    match *plane {
+        NAMES_PLANE => Some(Clear::Name {
+            workspace,
+            mount: MountId(number(rest.first_chunk()?)),
+        }),
+        ORDERED_PLANE => {
+            let (code, rest) = rest.split_first()?;
+            let kind = Kind::ALL.into_iter().find(|kind| *kind as u8 == *code)?;
+            Some(Clear::Ordered {
+                workspace,
+                kind,
+                rest,
+            })
+        }
+        _ => None,
+    }
+}
+
 /// The key of a system row.
 #[must_use]
 pub fn system(name: &str) -> StorageKey {

@@ -145,6 +145,19 @@ impl View {
             .collect())
     }
 
+    /// The keys of all ordered records of `kind`, unopened.
+    ///
+    /// # Errors
+    /// When storage cannot answer.
+    pub async fn keys(&self, kind: Kind) -> Result<Vec<StorageKey>, BarrierError> {
+        let range = planes::under(self.ordered(kind, &[]).as_bytes());
+        let rows = self.barrier.storage().scan(range, None, usize::MAX).await?;
+        Ok(rows
+            .into_iter()
+            .map(|(key, _)| StorageKey::from_bytes(key))
+            .collect())
+    }
+
     /// The children of `folder` behind `after`, in byte order, at most `limit`.
     ///
     /// # Errors

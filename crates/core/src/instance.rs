@@ -9,7 +9,8 @@ use strongroom_barrier::{Barrier, BarrierError, Kind, Record, RootKey, View};
 use strongroom_base::{Clock, InstanceId, MountId, RequestId, Rng, Slug, WorkspaceId};
 use strongroom_identity::{Directory, Principal, SLUGS, Sessions};
 use strongroom_ledger::{
-    Config, FieldCipher, Journal, Ledger, Outcome, PublishError, Record as AuditRecord, SealError,
+    Config, FieldCipher, Journal, Ledger, OpenedLedger, Outcome, PublishError, Record as AuditRecord,
+    SealError,
 };
 use strongroom_policy::Role;
 use strongroom_sdk::{Error, Surroundings};
@@ -200,17 +201,7 @@ impl Core {
         settings: Settings,
         engines: Engines,
     ) -> Result<Arc<Self>, OpenError> {
-        let Foundations { storage, rng, .. } = &foundations;
-        let barrier = Barrier::open(storage.clone(), root, rng.clone()).await?;
-        let view = barrier.view(WorkspaceId::SYSTEM, SLUGS).await?;
-        let stored = view
-            .get::<LedgerKeyRecord>(&ledger_key(&view, superblock.generation))
-            .await?;
-        let record = stored
-            .ok_or_else(|| BarrierError::Missing("the ledger's key".into()))?
-            .record;
-        let ledger = open_ledger(&foundations, &barrier, superblock, &record.seed)?;
-
+        let (barrier, ledger) = unlock(&foundations, superblock, root).await?;
         let position = ledger.position();
         let known = superblock
             .checkpoint
@@ -222,7 +213,7 @@ impl Core {
                 storage: known,
             });
         }
-        let head = strongroom_storage::head(&**storage).await?;
+        let head = strongroom_storage::head(&*foundations.storage).await?;
         if head < position.outbox {
             return Err(OpenError::StorageRolledBack {
                 storage: head.0,
@@ -298,12 +289,32 @@ impl Core {
     }
 }
 
+/// The barrier of the instance that `superblock` describes, opened with its root key, and the ledger, which is not
+/// growing.
+pub(crate) async fn unlock(
+    foundations: &Foundations,
+    superblock: &Superblock,
+    root: &RootKey,
+) -> Result<(Arc<Barrier>, OpenedLedger), OpenError> {
+    let Foundations { storage, rng, .. } = foundations;
+    let barrier = Barrier::open(storage.clone(), root, rng.clone()).await?;
+    let view = barrier.view(WorkspaceId::SYSTEM, SLUGS).await?;
+    let stored = view
+        .get::<LedgerKeyRecord>(&ledger_key(&view, superblock.generation))
+        .await?;
+    let record = stored
+        .ok_or_else(|| BarrierError::Missing("the ledger's key".into()))?
+        .record;
+    let ledger = open_ledger(foundations, &barrier, superblock, &record.seed)?;
+    Ok((barrier, ledger))
+}
+
 fn open_ledger(
     foundations: &Foundations,
     barrier: &Arc<Barrier>,
     superblock: &Superblock,
     seed: &Key,
-) -> Result<strongroom_ledger::OpenedLedger, OpenError> {
+) -> Result<OpenedLedger, OpenError> {
     // The node's part of the origin is 1 until there is a second node.
     let origin = format!("{}/1/{}", superblock.instance, superblock.generation);
     let superblock = Superblock {
@@ -335,7 +346,7 @@ fn open_ledger(
 }
 
 /// The barrier as what encrypts the fields of leaves, and opens them.
-struct LedgerFields(Arc<Barrier>);
+pub(crate) struct LedgerFields(pub(crate) Arc<Barrier>);
 
 impl FieldCipher for LedgerFields {
     fn seal(&self, workspace: WorkspaceId, id: RequestId, plaintext: &[u8]) -> Result<Vec<u8>, SealError> {

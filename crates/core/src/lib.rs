@@ -4,6 +4,7 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod inspection;
 pub mod superblock;
 
 mod engines;

@@ -1,5 +1,6 @@
 //! The mount table: which engine's data lies where. Rows of the system workspace.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
@@ -148,6 +149,24 @@ pub(crate) fn add(
     view.expect(change, &by_id, None);
     view.put(change, &by_path, &PathOf(id))?;
     view.put(change, &by_id, &record)
+}
+
+/// The paths of all mounts of all workspaces, but for those whose rows do not open. `view` is of [`PATHS`].
+pub(crate) async fn paths(view: &View) -> Result<BTreeMap<(WorkspaceId, MountId), String>, BarrierError> {
+    let mut paths = BTreeMap::new();
+    for key in view.keys(Kind::Mount).await? {
+        let ids = key.ordered_parts().and_then(|ids| ids.split_first_chunk());
+        let Some((workspace, _)) = ids else { continue };
+        match view.get::<MountRecord>(&key).await {
+            Ok(Some(row)) => {
+                let workspace = WorkspaceId(u32::from_be_bytes(*workspace));
+                paths.insert((workspace, row.record.id), row.record.path);
+            }
+            Ok(None) | Err(BarrierError::Damaged(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(paths)
 }
 
 /// The path of the mount of `host`: one segment under `apps`.

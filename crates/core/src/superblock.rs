@@ -97,7 +97,7 @@ impl Superblock {
     }
 }
 
-fn superblock_key() -> StorageKey {
+pub(crate) fn superblock_key() -> StorageKey {
     planes::system("superblock")
 }
 

@@ -14,6 +14,7 @@ mod journal;
 mod leaf;
 mod reader;
 mod record;
+mod replay;
 mod rows;
 mod sequencer;
 #[cfg(test)]
@@ -41,6 +42,7 @@ pub use journal::{Journal, JournalError, JournalSync};
 pub use leaf::LeafFlaw;
 pub use reader::{Published, ReadError, Reader, verifier_key};
 pub use record::{Outcome, Record};
+pub use replay::{ReplayError, Stand, Told, replay};
 pub use rows::{RowDigest, RowMark, row_digest};
 pub use sequencer::PublishError;
 pub use verify::{Flaw, Report, SinceError, VerifyError, verify, verify_since};
@@ -150,6 +152,12 @@ impl OpenedLedger {
     #[must_use]
     pub fn position(&self) -> Position {
         self.shared.position()
+    }
+
+    /// The published log.
+    #[must_use]
+    pub fn reader(&self) -> Arc<Reader> {
+        Arc::clone(&self.reader)
     }
 
     /// Starts the sequencer on the current Tokio runtime.

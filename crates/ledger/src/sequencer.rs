@@ -359,7 +359,7 @@ fn merge<'a>(outbox: &'a [Drained], journal: &'a [Pending]) -> impl Iterator<Ite
 }
 
 /// The entries of an outbox row: each after its length, a big-endian u32. `None` when it is anything else.
-fn decode_notes(mut notes: &[u8]) -> Option<Vec<Entry>> {
+pub(crate) fn decode_notes(mut notes: &[u8]) -> Option<Vec<Entry>> {
     let mut entries = Vec::new();
     while !notes.is_empty() {
         let (length, rest) = notes.split_first_chunk()?;

@@ -5,6 +5,8 @@ use std::io;
 
 use strongroom_client::ClientError;
 
+use super::exit::Exit;
+
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
 pub struct Failure {
@@ -12,6 +14,7 @@ pub struct Failure {
     advice: Option<String>,
     /// Nobody reads the output any more, as in `… | head`: nothing is wrong.
     is_broken_pipe: bool,
+    exit: Exit,
 }
 
 impl Failure {
@@ -21,6 +24,15 @@ impl Failure {
             text: text.into(),
             advice: None,
             is_broken_pipe: false,
+            exit: Exit::Failed,
+        }
+    }
+
+    /// The command looked for what is wrong, and `text` is.
+    pub fn found(text: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::Found,
+            ..Self::new(text)
         }
     }
 
@@ -40,6 +52,12 @@ impl Failure {
     pub fn advise(mut self, advice: impl Into<String>) -> Self {
         self.advice = Some(advice.into());
         self
+    }
+
+    /// The exit code.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        self.exit
     }
 
     /// Whether it failed only because nobody reads the output any more.

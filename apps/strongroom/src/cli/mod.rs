@@ -8,6 +8,7 @@ pub mod exit;
 pub mod failure;
 mod names;
 pub mod oo;
+mod operator;
 mod remote;
 pub mod shell;
 mod table;
@@ -53,6 +54,9 @@ enum Command {
     /// Vouch for the ledgers of others
     #[command(subcommand)]
     Witness(witness::Witness),
+    /// Look after an instance while its server is stopped
+    #[command(subcommand)]
+    Operator(operator::Operator),
 }
 
 impl Strongroom {
@@ -70,6 +74,7 @@ impl Strongroom {
             Command::Access(access::Access::Review(review)) => run_async(review.run(console)),
             Command::Search(search) => run_async(search.run(console)),
             Command::Witness(witness::Witness::Serve(serve)) => serve.run(console),
+            Command::Operator(operator) => operator.run(console),
         }
     }
 }
@@ -102,7 +107,7 @@ fn parse_and_run<P: Parser>(args: Vec<OsString>, run: fn(P, Console) -> Result<(
         Err(failure) if failure.is_broken_pipe() => Exit::Done,
         Err(failure) => {
             let _ = failure.write(&mut std::io::stderr());
-            Exit::Failed
+            failure.exit()
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::cli::console::Console;
 use crate::cli::exit;
 use crate::cli::failure::Failure;
 use crate::cli::shell::spell_program;
-use crate::config::{Config, Settings, Surroundings};
+use crate::config::{Config, ConfigError, Settings, Surroundings};
 use crate::server::Server;
 use crate::server::boot::BootError;
 use crate::server::environment::Environment;
@@ -50,20 +50,24 @@ impl Up {
             }
             None => Ok(Settings::default()),
         };
-        let variable = |name| {
-            std::env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        };
-        let (xdg_data_home, home) = (variable("XDG_DATA_HOME"), variable("HOME"));
-        let surroundings = Surroundings {
-            xdg_data_home: xdg_data_home.as_deref(),
-            home: home.as_deref(),
-            stderr_is_terminal: io::stderr().is_terminal(),
-        };
-        let config = file.and_then(|file| self.settings.over(file).complete(surroundings));
+        let config = file.and_then(|file| complete(self.settings.over(file)));
         config.map_err(|error| Failure::of(&error))
     }
+}
+
+/// Fills in the defaults of this process.
+pub(super) fn complete(settings: Settings) -> Result<Config, ConfigError> {
+    let variable = |name| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let (xdg_data_home, home) = (variable("XDG_DATA_HOME"), variable("HOME"));
+    settings.complete(Surroundings {
+        xdg_data_home: xdg_data_home.as_deref(),
+        home: home.as_deref(),
+        stderr_is_terminal: io::stderr().is_terminal(),
+    })
 }
 
 async fn serve(config: Config, environment: Environment, mut console: Console) -> Result<(), Failure> {

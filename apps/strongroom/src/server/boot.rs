@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use strongroom_barrier::RootKey;
-use strongroom_base::{Clock, InstanceId, RequestId, Rng, limits};
+use strongroom_base::{Clock, InstanceId, RequestId, Rng, SystemClock, SystemRng, limits};
 use strongroom_core::accounts::Login;
+use strongroom_core::inspection::Inspection;
 use strongroom_core::superblock::{Superblock, SuperblockError, slots_key};
 use strongroom_core::{
     Core, Credential, Engines, Foundations, NewInstance, OpenError, Request, Settings, TokenForm,
@@ -24,7 +25,7 @@ use strongroom_secret::{SecretBuffer, SecretText};
 use strongroom_storage::{Backend, Embedded, Storage, Unavailable};
 use strongroom_storage_redb::RedbBackend;
 
-use super::data_dir::{DataDir, DataDirError, create_private_dir, write_private};
+use super::data_dir::{DataDir, DataDirError, STORAGE, create_private_dir, write_private};
 use super::environment::Environment;
 use crate::config::Config;
 
@@ -57,6 +58,9 @@ pub enum BootError {
         "the storage is empty, and there was an instance here before: restore the data directory from a backup"
     )]
     Lost,
+    /// Nothing is there to be looked at.
+    #[error("there is no instance in `{}`: give its data directory as --data", .0.display())]
+    NoInstance(PathBuf),
     /// A key in the environment is none.
     #[error("the seal key in {0} {1}")]
     SealKey(&'static str, SealKeyError),
@@ -199,37 +203,100 @@ impl Start<'_> {
     }
 
     async fn later(self, data_dir: DataDir, superblock: &Superblock) -> Result<Booted, BootError> {
-        let row = self.foundations.storage.get(slots_key().as_bytes()).await?;
-        let slots_bytes = row.ok_or(SealError::Slots)?.value;
-        let slots = Slots::from_bytes(&slots_bytes)?;
-        let mut keys: Vec<_> = self
-            .env_key
-            .map(|key| (SlotKind::EnvVar, key))
-            .into_iter()
-            .collect();
-        let path = self.environment.key_file(superblock.instance);
-        let has_key_file = slots.kinds().any(|kind| kind == SlotKind::KeyFile);
-        if has_key_file && (path.exists() || keys.is_empty()) {
-            let key = key_file::read(&path).map_err(|why| BootError::KeyFile {
-                path: path.clone(),
-                why,
-            })?;
-            keys.push((SlotKind::KeyFile, key));
-        }
-        let opened = slots.open(superblock.instance, &keys)?;
-        let settings = settings(self.config, opened.is_weak);
-        let core = Core::open(self.foundations, superblock, &opened.root, settings, engines()).await?;
-        data_dir.copy_slots(&slots_bytes)?;
+        let Self {
+            config,
+            environment,
+            env_key,
+            foundations,
+            ..
+        } = self;
+        let unsealed = unseal(&*foundations.storage, superblock, environment, env_key).await?;
+        let settings = settings(config, unsealed.is_weak);
+        let core = Core::open(foundations, superblock, &unsealed.root, settings, engines()).await?;
+        data_dir.copy_slots(&unsealed.slots)?;
         Ok(Booted {
             core,
             is_first_start: false,
-            key_file: has_key_file.then_some(path),
-            password_file: Some(self.environment.password_file(superblock.instance))
-                .filter(|path| path.exists()),
+            key_file: unsealed.key_file,
+            password_file: Some(environment.password_file(superblock.instance)).filter(|path| path.exists()),
             verifier_key: data_dir.verifier_key(),
             _data_dir: data_dir,
         })
     }
+}
+
+/// What opened a seal.
+struct Unsealed {
+    root: RootKey,
+    /// Whether a key that somebody can guess opens it.
+    is_weak: bool,
+    /// The slots, encoded.
+    slots: Vec<u8>,
+    /// The file of the key, if there is such a slot.
+    key_file: Option<PathBuf>,
+}
+
+/// Opens the seal of the instance in `storage` with the keys at hand.
+async fn unseal(
+    storage: &dyn Storage,
+    superblock: &Superblock,
+    environment: &Environment,
+    env_key: Option<SealKey>,
+) -> Result<Unsealed, BootError> {
+    let row = storage.get(slots_key().as_bytes()).await?;
+    let encoded = row.ok_or(SealError::Slots)?.value;
+    let slots = Slots::from_bytes(&encoded)?;
+    let mut keys: Vec<_> = env_key.map(|key| (SlotKind::EnvVar, key)).into_iter().collect();
+    let path = environment.key_file(superblock.instance);
+    let has_key_file = slots.kinds().any(|kind| kind == SlotKind::KeyFile);
+    if has_key_file && (path.exists() || keys.is_empty()) {
+        let key = key_file::read(&path).map_err(|why| BootError::KeyFile {
+            path: path.clone(),
+            why,
+        })?;
+        keys.push((SlotKind::KeyFile, key));
+    }
+    let opened = slots.open(superblock.instance, &keys)?;
+    Ok(Unsealed {
+        root: opened.root,
+        is_weak: opened.is_weak,
+        slots: encoded,
+        key_file: has_key_file.then_some(path),
+    })
+}
+
+/// An instance at rest that this process alone has open.
+pub(crate) struct AtRest {
+    pub(crate) inspection: Inspection,
+    /// Held as long as the instance is open.
+    _data_dir: DataDir,
+}
+
+/// Opens the instance in the directory at `path`, in which no server runs, without starting it.
+///
+/// # Errors
+/// [`BootError`].
+pub(crate) async fn inspect(path: &Path, environment: &Environment) -> Result<AtRest, BootError> {
+    if !path.join(STORAGE).exists() {
+        return Err(BootError::NoInstance(path.to_owned()));
+    }
+    let data_dir = DataDir::open(path)?;
+    let journal = Journal::open(&data_dir.journal())?;
+    let backend = RedbBackend::open(&data_dir.storage(), limits::STORAGE_CACHE_BYTES)?;
+    let storage: Arc<dyn Storage> = Arc::new(Embedded::open(backend, Arc::new(journal.sync_handle()))?);
+    let superblock = Superblock::read(&*storage).await?.ok_or(BootError::Lost)?;
+    let unsealed = unseal(&*storage, &superblock, environment, env_key(environment)?).await?;
+    let foundations = Foundations {
+        data_dir: path.to_owned(),
+        storage,
+        journal,
+        clock: Arc::new(SystemClock::new()),
+        rng: Arc::new(SystemRng::default()),
+    };
+    Ok(AtRest {
+        inspection: Inspection::open(foundations, &superblock, &unsealed.root).await?,
+        _data_dir: data_dir,
+    })
 }
 
 /// The engines of this program.

@@ -15,10 +15,13 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
+/// The storage file.
+pub(super) const STORAGE: &str = "strongroom.redb";
+
 /// Everything that may lie in a data directory; the last is what a file system's root has of its own.
 const ENTRIES: [&str; 7] = [
     "lock",
-    "strongroom.redb",
+    STORAGE,
     "slots.bak",
     "journal",
     "ledger",
@@ -98,7 +101,7 @@ impl DataDir {
     }
 
     pub(super) fn storage(&self) -> PathBuf {
-        self.path.join("strongroom.redb")
+        self.path.join(STORAGE)
     }
 
     pub(super) fn journal(&self) -> PathBuf {

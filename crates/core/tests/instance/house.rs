@@ -5,11 +5,13 @@ use std::sync::Arc;
 use strongroom_barrier::RootKey;
 use strongroom_base::{Clock, InstanceId, ManualClock, RequestId, Rng, Slug, SystemRng, Timestamp};
 use strongroom_core::accounts::{Login, Register};
+use strongroom_core::inspection::Inspection;
+use strongroom_core::superblock::Superblock;
 use strongroom_core::{Core, Credential, Engines, Foundations, NewInstance, Request, Settings, TokenForm};
 use strongroom_engine_static::StaticEngine;
 use strongroom_ledger::Journal;
 use strongroom_sdk::{Error, Op};
-use strongroom_secret::SecretText;
+use strongroom_secret::{Key, SecretText};
 use strongroom_storage::Storage;
 use tempfile::TempDir;
 
@@ -29,7 +31,9 @@ pub(crate) struct House {
     pub(crate) clock: Arc<ManualClock>,
     core: Arc<Core>,
     rng: Arc<SystemRng>,
-    _dir: TempDir,
+    storage: Arc<dyn Storage>,
+    root: Key,
+    dir: TempDir,
 }
 
 impl House {
@@ -39,14 +43,15 @@ impl House {
         let (clock, rng) = (Arc::new(ManualClock::at(BIRTH)), Arc::new(SystemRng::default()));
         let foundations = Foundations {
             data_dir: dir.path().to_owned(),
-            storage,
+            storage: storage.clone(),
             journal: Journal::open(&dir.path().join("journal")).unwrap(),
             clock: clock.clone(),
             rng: rng.clone(),
         };
+        let root = Key::fill(|key| rng.fill(key));
         let new = NewInstance {
             id: InstanceId::generate(&*clock, &*rng),
-            root: RootKey::generate(&*rng),
+            root: RootKey::from_key(Key::from_slice(root.expose()).unwrap()),
             slots: Vec::new(),
             admin: Slug::new("admin").unwrap(),
             password: SecretText::new(PASSWORD.to_owned()),
@@ -65,8 +70,26 @@ impl House {
             clock,
             core,
             rng,
-            _dir: dir,
+            storage,
+            root,
+            dir,
         }
+    }
+
+    /// Stops the instance, so that it can be looked at; the directory must be kept as long.
+    pub(crate) async fn rest(self) -> (Inspection, TempDir) {
+        self.core.shutdown().await.unwrap();
+        let superblock = Superblock::read(&*self.storage).await.unwrap().unwrap();
+        let foundations = Foundations {
+            data_dir: self.dir.path().to_owned(),
+            storage: self.storage,
+            journal: Journal::open(&self.dir.path().join("journal")).unwrap(),
+            clock: self.clock,
+            rng: self.rng,
+        };
+        let root = RootKey::from_key(self.root);
+        let inspection = Inspection::open(foundations, &superblock, &root).await.unwrap();
+        (inspection, self.dir)
     }
 
     /// What becomes of `op` when the holder of `token` asks for it.

@@ -8,6 +8,7 @@
 )]
 
 mod house;
+mod inspection;
 mod lists;
 mod preconditions;
 mod sessions;

@@ -16,7 +16,7 @@ use crate::house::House;
 const NAMES_PLANE: u8 = 2;
 
 /// Memory that the test can write to behind storage's back.
-struct Open(Arc<Memory>);
+pub(crate) struct Open(pub(crate) Arc<Memory>);
 
 impl Backend for Open {
     const SCANS_BLOCK: bool = Memory::SCANS_BLOCK;
@@ -42,9 +42,9 @@ impl Backend for Open {
     }
 }
 
-type Rows = Vec<(Vec<u8>, Row)>;
+pub(crate) type Rows = Vec<(Vec<u8>, Row)>;
 
-fn rows(memory: &Memory) -> Rows {
+pub(crate) fn rows(memory: &Memory) -> Rows {
     use std::ops::Bound::{Excluded, Unbounded};
     memory
         .scan((Unbounded, Excluded(&[OUTBOX_PLANE])), usize::MAX)
@@ -52,10 +52,15 @@ fn rows(memory: &Memory) -> Rows {
 }
 
 fn write(memory: &Memory, rows: &[(Vec<u8>, Row)]) {
-    let writes = rows
-        .iter()
-        .map(|(key, row)| (key.clone(), Some(row.clone())))
-        .collect();
+    overwrite(
+        memory,
+        rows.iter().map(|(key, row)| (key.clone(), Some(row.clone()))),
+    );
+}
+
+/// Puts rows, or removes them, as no change of ours does.
+pub(crate) fn overwrite(memory: &Memory, rows: impl IntoIterator<Item = (Vec<u8>, Option<Row>)>) {
+    let writes = rows.into_iter().collect();
     memory
         .apply(Group {
             head: memory.head().unwrap(),
@@ -64,7 +69,7 @@ fn write(memory: &Memory, rows: &[(Vec<u8>, Row)]) {
         .unwrap();
 }
 
-async fn save(house: &House, token: &str, name: &str, value: String) {
+pub(crate) async fn save(house: &House, token: &str, name: &str, value: String) {
     let entry = SaveSecret {
         host: None,
         name: name.to_owned(),

@@ -1,0 +1,122 @@
+//! `strongroom operator`: look after an instance while its server is stopped.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+use strongroom_core::inspection::{Cited, Finding, Scrub};
+
+use crate::cli::console::Console;
+use crate::cli::exit;
+use crate::cli::failure::Failure;
+use crate::cli::remote::Output;
+use crate::cli::up::complete;
+use crate::config::Settings;
+use crate::server::boot::{AtRest, BootError, inspect};
+use crate::server::environment::Environment;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Operator {
+    /// Compare every row of storage with the ledger: find those put back, removed, or moved behind the server's back
+    ///
+    /// Encryption alone cannot tell an older version of a row from the newest, nor that a row is gone; the ledger can.
+    /// The seal is opened as `strongroom up` does, and what a crash left is put in order, as at a start; nothing else
+    /// is changed.
+    #[command(after_help = exit::FINDING_HELP)]
+    Scrub(Place),
+}
+
+/// Which instance, and how results are printed.
+#[derive(Debug, Args)]
+pub(super) struct Place {
+    /// Folder of storage and ledger [default: $XDG_DATA_HOME/strongroom or ~/.local/share/strongroom]
+    #[arg(long, value_name = "DIR", env = "STRONGROOM_DATA", hide_env_values = true)]
+    data: Option<PathBuf>,
+    /// How results are printed
+    #[arg(long, value_name = "FORM", value_enum, default_value = "table")]
+    output: Output,
+}
+
+impl Operator {
+    pub(super) fn run(self, mut console: Console) -> Result<(), Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        match self {
+            Self::Scrub(place) => {
+                let output = place.output;
+                let scrub = runtime.block_on(async {
+                    let scrub = place.open().await?.inspection.scrub().await;
+                    scrub.map_err(|error| Failure::of(&error))
+                })?;
+                print_scrub(&mut *console.out, output, &scrub)
+            }
+        }
+    }
+}
+
+impl Place {
+    /// Opens the instance.
+    async fn open(self) -> Result<AtRest, Failure> {
+        let settings = Settings {
+            data: self.data,
+            ..Settings::default()
+        };
+        let config = complete(settings).map_err(|error| Failure::of(&error))?;
+        let environment = Environment::of_process().ok_or_else(|| Failure::of(&BootError::NoHome))?;
+        inspect(&config.data_dir, &environment)
+            .await
+            .map_err(|error| Failure::of(&error))
+    }
+}
+
+fn print_scrub(out: &mut dyn Write, output: Output, scrub: &Scrub) -> Result<(), Failure> {
+    match output {
+        Output::Json => {
+            let findings: Vec<_> = scrub.findings.iter().map(finding_to_json).collect();
+            let Scrub {
+                rows, leaves, untold, ..
+            } = scrub;
+            let document = json!({"rows": rows, "leaves": leaves, "untold": untold, "findings": findings});
+            writeln!(out, "{document}")?;
+        }
+        Output::Table => {
+            for Finding { row, fault, last } in &scrub.findings {
+                let last = last.map_or_else(String::new, |last| format!(" (last word: {last})"));
+                writeln!(out, "{row} {fault}{last}")?;
+            }
+            writeln!(
+                out,
+                "{} rows were compared with {} leaves.",
+                scrub.rows, scrub.leaves
+            )?;
+            if scrub.untold > 0 {
+                writeln!(
+                    out,
+                    "{} rows are as old as leaves that do not tell of rows: nothing can be said of them.",
+                    scrub.untold
+                )?;
+            }
+        }
+    }
+    match scrub.findings.len() {
+        0 => Ok(()),
+        count => Err(
+            Failure::found(format!("{count} rows are not what the ledger says")).advise(
+                "Keep the data directory as it is. Somebody has written to storage, or it was restored in part: compare \
+                 it with a backup.",
+            ),
+        ),
+    }
+}
+
+fn finding_to_json(Finding { row, fault, last }: &Finding) -> serde_json::Value {
+    let request = |cited: Option<Cited>| cited.map(|cited| cited.request.to_string());
+    json!({
+        "row": row.to_string(),
+        "fault": fault.as_str(),
+        "text": fault.to_string(),
+        "request": request(*last),
+    })
+}

@@ -1,0 +1,94 @@
+//! An instance at rest, looked at as a whole by its operator: nothing runs in it, and nothing of it is changed but what
+//! every start puts in order after a crash.
+
+mod atlas;
+mod scrub;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use strongroom_barrier::{Barrier, BarrierError, RootKey};
+use strongroom_base::{MountId, WorkspaceId};
+use strongroom_ledger::{OpenedLedger, ReplayError, Report, VerifyError, verify};
+use strongroom_storage::{Storage, Unavailable};
+
+use crate::instance::{LedgerFields, unlock};
+use crate::superblock::Superblock;
+use crate::{Foundations, OpenError};
+
+use atlas::Atlas;
+pub use atlas::RowName;
+pub use scrub::{Cited, Fault, Finding, Scrub};
+
+/// Why an instance cannot be looked at to the end.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectionError {
+    /// The ledger is not intact, so that nothing can be compared with it.
+    #[error(transparent)]
+    Ledger(#[from] VerifyError),
+    /// What the ledger says of changes does not open.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// The keys of a workspace.
+    #[error(transparent)]
+    Barrier(#[from] BarrierError),
+    /// Storage cannot answer.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// An instance at rest, unsealed.
+pub struct Inspection {
+    storage: Arc<dyn Storage>,
+    ledger_dir: PathBuf,
+    ledger: OpenedLedger,
+    cipher: LedgerFields,
+    atlas: Atlas,
+}
+
+impl Inspection {
+    /// Opens the instance that `superblock` describes with its root key. Unlike a start it takes storage and ledger
+    /// that do not fit together: saying so is its purpose.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(
+        foundations: Foundations,
+        superblock: &Superblock,
+        root: &RootKey,
+    ) -> Result<Self, OpenError> {
+        let (barrier, ledger) = unlock(&foundations, superblock, root).await?;
+        let atlas = Atlas::of(barrier.clone()).await?;
+        for workspace in atlas
+            .workspaces()
+            .chain([WorkspaceId::SYSTEM, WorkspaceId::DEFAULT])
+        {
+            load_keys(&barrier, workspace).await?;
+        }
+        Ok(Self {
+            storage: foundations.storage,
+            ledger_dir: foundations.data_dir.join("ledger"),
+            ledger,
+            cipher: LedgerFields(barrier),
+            atlas,
+        })
+    }
+
+    /// Verifies the ledger, and compares storage with it: see [`Scrub`].
+    ///
+    /// # Errors
+    /// [`InspectionError`].
+    pub async fn scrub(&self) -> Result<Scrub, InspectionError> {
+        self.verify()?;
+        scrub::scrub(&*self.storage, &self.ledger.reader(), &self.cipher, &self.atlas).await
+    }
+
+    fn verify(&self) -> Result<Report, VerifyError> {
+        verify(&self.ledger_dir, self.ledger.reader().key())
+    }
+}
+
+/// Loads the keys under which the leaves of `workspace` are sealed.
+async fn load_keys(barrier: &Arc<Barrier>, workspace: WorkspaceId) -> Result<(), BarrierError> {
+    barrier.view(workspace, MountId(0)).await.map(drop)
+}
