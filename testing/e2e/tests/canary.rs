@@ -516,6 +516,17 @@ fn drive_command(aviary: &mut Aviary, name: &str) -> Result<()> {
             aviary.native(&[&args[..], &[VALUE]].concat(), 1)?;
             aviary.native_as(TOKEN, &[&args[..], &[VALUE]].concat(), 1)?;
         }
+        "strongroom operator scrub" => {
+            let data = aviary.world.home.data().to_string_lossy().into_owned();
+            let scrub = ["operator", "scrub", "--data", &data];
+            aviary.run(name, aviary.strongroom(&scrub)?, "", 1)?;
+            aviary.stop()?;
+            for form in ["table", "json"] {
+                let args = [&scrub[..], &["--output", form]].concat();
+                aviary.run(name, aviary.strongroom(&args)?, "", 0)?;
+            }
+            aviary.start()?;
+        }
         "strongroom who-can" => {
             aviary.native(&["who-can", "read", &secret], 0)?;
             aviary.native(&["who-can", "read", &format!("other/{NAME}")], 1)?;
