@@ -527,6 +527,37 @@ fn drive_command(aviary: &mut Aviary, name: &str) -> Result<()> {
             }
             aviary.start()?;
         }
+        "strongroom witness serve" => {
+            let dir = aviary
+                .world
+                .home
+                .path()
+                .join("witness")
+                .to_string_lossy()
+                .into_owned();
+            let log = fs::read_to_string(aviary.world.home.data().join("ledger.vkey"))?;
+            let serve = [
+                "witness",
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--data",
+                &dir,
+                "--log",
+            ];
+            let bad = aviary.strongroom(&[&serve[..], &[VALUE]].concat())?;
+            ensure!(run(bad, "")?.code != 0, "a key that is none is refused");
+            // It serves until it is told to stop.
+            let good = aviary.strongroom(&[&serve[..], &[log.trim_end()]].concat())?;
+            let mut command = Command::new("timeout");
+            command
+                .args(["--preserve-status", "2"])
+                .arg(good.get_program())
+                .args(good.get_args());
+            let envs = good.get_envs().filter_map(|(name, value)| Some((name, value?)));
+            command.envs(envs);
+            aviary.run(name, command, "", 0)?;
+        }
         "strongroom who-can" => {
             aviary.native(&["who-can", "read", &secret], 0)?;
             aviary.native(&["who-can", "read", &format!("other/{NAME}")], 1)?;
