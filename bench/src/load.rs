@@ -122,8 +122,7 @@ impl Load {
         for _ in 0..self.connections {
             opened.push(Connection::open(address).await?);
         }
-        // Never asleep: waking a peer that sleeps costs a server more than the request does, and only the one that is
-        // slower than the generator would have to.
+        // Never asleep, so that no server pays for waking its peer.
         let awake = tokio::spawn(async {
             loop {
                 tokio::task::yield_now().await;
