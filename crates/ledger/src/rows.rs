@@ -24,10 +24,10 @@ pub struct RowMark {
 
 impl RowMark {
     /// The marks of `change`: rows that it puts, then rows that it deletes.
-    pub fn of(change: &Change) -> impl ExactSizeIterator<Item = Self> {
+    pub fn of(change: &Change) -> impl Iterator<Item = Self> {
         let puts = change.puts.iter().map(|(key, value)| (key, Some(value)));
-        let rows: Vec<_> = puts.chain(change.deletes.iter().map(|key| (key, None))).collect();
-        rows.into_iter().map(|(key, value)| Self {
+        let deletes = change.deletes.iter().map(|key| (key, None));
+        puts.chain(deletes).map(|(key, value)| Self {
             key: row_digest(key),
             value: value.map(|value| row_digest(value)),
         })

@@ -391,6 +391,21 @@ async fn a_follower_gets_what_comes_and_an_export_ends() -> Result<()> {
     assert_eq!(admin.save_value("admin/key", "v").await?.status, 200);
     let page = tokio::time::timeout(Duration::from_secs(30), following).await???;
     assert!(page.to_string().contains("apps/unnamed/admin/key"), "{page}");
+    for _ in 0..300 {
+        ok(&admin, "audit/leaves", json!({"last": 1})).await?;
+    }
+    tokio::time::sleep(Duration::from_millis(1500)).await; // a checkpoint is at most a second old
+    let tail = strongroom(
+        &world,
+        &admin,
+        &["audit", "tail", "-n", "300", "--output", "json"],
+    )?;
+    let shown = tail.out.lines().count();
+    assert!(
+        tail.code == 0 && shown >= 300,
+        "more than a page holds: {shown}{}",
+        tail.err
+    );
     let export = strongroom(&world, &admin, &["audit", "export"])?;
     assert_eq!(export.code, 0, "{}", export.err);
     let leaves: Vec<Value> = export

@@ -34,19 +34,22 @@ impl Tail {
             last: Some(self.lines),
             ..LeavesRequest::default()
         };
+        let mut end = None;
         loop {
             let page = asked.client.leaves(request).await?;
             for leaf in &page.leaves {
                 print(&mut asked, leaf)?;
             }
             asked.console.out.flush()?;
-            // The page of a request for the last leaves ends where the log ended.
-            if !self.follow {
+            // A page may end before the log did when the last leaves were asked for.
+            let end = *end.get_or_insert(page.size);
+            let is_at_end = page.leaves.is_empty() || page.next >= end;
+            if is_at_end && !self.follow {
                 return Ok(());
             }
             request = LeavesRequest {
                 from: Some(page.next),
-                wait: true,
+                wait: is_at_end,
                 ..LeavesRequest::default()
             };
         }
