@@ -16,3 +16,4 @@ pub use mount::Mount;
 pub use op::{Op, Target};
 pub use permit::{Caller, Permit, Surroundings};
 pub use record::RequestRecord;
+pub use strongroom_policy::Capability;

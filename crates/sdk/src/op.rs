@@ -43,3 +43,36 @@ pub trait Op: Sized + Send + 'static {
         permit: &Permit,
     ) -> impl Future<Output = Result<Self::Outcome, Error>> + Send;
 }
+
+/// Lists the ops of an engine. Each has its outcome, its name in the ledger, the capability that it takes, what it is
+/// about, and the engine's method that runs it:
+///
+/// ```ignore
+/// ops! { Notes:
+///     ReadNote -> Note, "note.read", Read, |op| Target::Mounts(vec![op.host.clone()]), read;
+/// }
+/// ```
+#[macro_export]
+macro_rules! ops {
+    ($engine:ty: $($op:ident -> $outcome:ty, $name:expr, $capability:ident, $target:expr, $run:ident;)+) => {$(
+        impl $crate::Op for $op {
+            type Engine = $engine;
+            type Outcome = $outcome;
+            const NAME: &'static str = $name;
+            const CAPABILITY: $crate::Capability = $crate::Capability::$capability;
+
+            fn target(&self) -> $crate::Target {
+                let target: fn(&Self) -> $crate::Target = $target;
+                target(self)
+            }
+
+            async fn run(
+                self,
+                engine: &$engine,
+                permit: &$crate::Permit,
+            ) -> ::core::result::Result<$outcome, $crate::Error> {
+                engine.$run(permit, self).await
+            }
+        }
+    )+};
+}

@@ -3,7 +3,7 @@
 use crate::metadata::Package;
 
 /// The floors of the house, lowest first. A package may use those of lower floors only.
-const FLOORS: [&[&str]; 9] = [
+const FLOORS: [&[&str]; 10] = [
     &["strongroom-base", "strongroom-secret", "strongroom-sys"],
     &[
         "strongroom-tlog",
@@ -20,11 +20,8 @@ const FLOORS: [&[&str]; 9] = [
     ],
     &["strongroom-seal", "strongroom-identity"],
     &["strongroom-sdk", "strongroom-auth-password"],
-    &[
-        "strongroom-engine-static",
-        "strongroom-dialect-kit",
-        "strongroom-core",
-    ],
+    &["strongroom-engine-static", "strongroom-core"],
+    &["strongroom-dialect-kit"],
     &["strongroom-dialect-native", "strongroom-dialect-onebackend"],
     &["strongroom"],
     &[

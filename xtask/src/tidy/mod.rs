@@ -14,7 +14,7 @@ use crate::{metadata, shell};
 const ONE_REQUEST: [&str; 11] = [
     "crates/dialects/onebackend/src/routes.rs",
     "crates/dialects/onebackend/src/handlers/secrets.rs",
-    "crates/dialects/onebackend/src/call.rs",
+    "crates/dialects/kit/src/call.rs",
     "crates/core/src/gate.rs",
     "crates/policy/src/decide.rs",
     "crates/engines/static/src/engine.rs",

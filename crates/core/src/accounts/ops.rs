@@ -1,8 +1,7 @@
 //! What can be asked about accounts, and what is answered: plain data.
 
 use strongroom_base::{LeaseId, MountUid, PrincipalId, Slug, Timestamp};
-use strongroom_policy::Capability;
-use strongroom_sdk::{Error, Op, Permit, Target};
+use strongroom_sdk::{Error, Target, ops};
 use strongroom_secret::SecretText;
 
 use crate::TokenForm;
@@ -125,34 +124,16 @@ pub struct Malformed {
     pub is_for_anyone: bool,
 }
 
-macro_rules! accounts_op {
-    ($op:ident -> $outcome:ty, $name:literal, $capability:ident, $target:expr, $method:ident) => {
-        impl Op for $op {
-            type Engine = Accounts;
-            type Outcome = $outcome;
-            const NAME: &'static str = $name;
-            const CAPABILITY: Capability = Capability::$capability;
-
-            fn target(&self) -> Target {
-                let target: fn(&Self) -> Target = $target;
-                target(self)
-            }
-
-            async fn run(self, engine: &Accounts, permit: &Permit) -> Result<$outcome, Error> {
-                engine.$method(permit, self).await
-            }
-        }
-    };
+ops! { Accounts:
+    Login -> Minted, "login", Connect, |_| Target::Public, login;
+    Register -> Minted, "register", Connect, |_| Target::Registration, register;
+    Refresh -> Minted, "session.refresh", UseAccount, |_| Target::Mounts(vec![None]), refresh;
+    WhoAmI -> Account, "account.read", UseAccount, |_| Target::Account, who_am_i;
+    PublicKey -> PublicKeyPem, "public_key.read", Connect, |_| Target::Public, public_key;
+    IsSecure -> bool, "seal.is_secure", UseAccount, |_| Target::Account, is_secure;
+    Describe -> (), "describe", Connect, |_| Target::Public, describe;
+    Malformed -> std::convert::Infallible, "malformed", Connect, Malformed::about, malformed;
 }
-
-accounts_op!(Login -> Minted, "login", Connect, |_| Target::Public, login);
-accounts_op!(Register -> Minted, "register", Connect, |_| Target::Registration, register);
-accounts_op!(Refresh -> Minted, "session.refresh", UseAccount, |_| Target::Mounts(vec![None]), refresh);
-accounts_op!(WhoAmI -> Account, "account.read", UseAccount, |_| Target::Account, who_am_i);
-accounts_op!(PublicKey -> PublicKeyPem, "public_key.read", Connect, |_| Target::Public, public_key);
-accounts_op!(IsSecure -> bool, "seal.is_secure", UseAccount, |_| Target::Account, is_secure);
-accounts_op!(Describe -> (), "describe", Connect, |_| Target::Public, describe);
-accounts_op!(Malformed -> std::convert::Infallible, "malformed", Connect, Malformed::about, malformed);
 
 impl Malformed {
     fn about(&self) -> Target {

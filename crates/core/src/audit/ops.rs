@@ -2,8 +2,7 @@
 
 use strongroom_base::{PrincipalId, RequestId, Timestamp};
 use strongroom_ledger::{Disclosure, FieldName, Fields, LeafFacts, Published};
-use strongroom_policy::Capability;
-use strongroom_sdk::{Error, Op, Permit, Target};
+use strongroom_sdk::{Target, ops};
 use strongroom_tlog::{Hash, Note, ProofFile};
 
 use super::engine::Audit;
@@ -120,27 +119,10 @@ pub struct GrowthProof {
     pub checkpoint: Note,
 }
 
-macro_rules! audit_op {
-    ($op:ident -> $outcome:ty, $name:expr, $target:expr, $method:ident) => {
-        impl Op for $op {
-            type Engine = Audit;
-            type Outcome = $outcome;
-            const NAME: &'static str = $name;
-            const CAPABILITY: Capability = Capability::Review;
-
-            fn target(&self) -> Target {
-                $target
-            }
-
-            async fn run(self, engine: &Audit, permit: &Permit) -> Result<$outcome, Error> {
-                engine.$method(permit, self).await
-            }
-        }
-    };
+ops! { Audit:
+    ReadLeaves -> LeafPage, READ_LEAVES, Review, |_| Target::Mounts(vec![None]), read;
+    FindLeaves -> (Vec<ShownLeaf>, Option<Disclosure>), "audit.find", Review, |_| Target::Mounts(vec![None]), find;
+    Explain -> Explanation, "audit.explain", Review, |_| Target::EveryMount, explain;
+    ProveLeaf -> ProofFile, "audit.prove", Review, |_| Target::Account, prove;
+    ProveGrowth -> GrowthProof, "audit.growth", Review, |_| Target::Account, prove_growth;
 }
-
-audit_op!(ReadLeaves -> LeafPage, READ_LEAVES, Target::Mounts(vec![None]), read);
-audit_op!(FindLeaves -> (Vec<ShownLeaf>, Option<Disclosure>), "audit.find", Target::Mounts(vec![None]), find);
-audit_op!(Explain -> Explanation, "audit.explain", Target::EveryMount, explain);
-audit_op!(ProveLeaf -> ProofFile, "audit.prove", Target::Account, prove);
-audit_op!(ProveGrowth -> GrowthProof, "audit.growth", Target::Account, prove_growth);

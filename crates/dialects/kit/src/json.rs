@@ -25,6 +25,15 @@ pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     serde_json::from_str(text).map_err(|_| wrong_type::<T>(text))
 }
 
+/// Reads one object, as [`from_slice`] does; no bytes at all are `{}`.
+///
+/// # Errors
+/// As [`from_slice`]'s.
+pub fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    let bytes = bytes.trim_ascii();
+    from_slice(if bytes.is_empty() { b"{}" } else { bytes }).map(|Object(object)| object)
+}
+
 /// Names the field of `text` that is no `T`'s: all other faults have been found by now, and serde's own text would quote
 /// the value. Keeping track of where a reader is costs more than reading does, so it is done the second time only.
 fn wrong_type<T: DeserializeOwned>(text: &str) -> Error {

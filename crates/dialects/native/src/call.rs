@@ -1,112 +1,54 @@
-//! The way of every request through the core.
+//! How this dialect's requests carry their token (`Authorization: Bearer <token>`, RFC 6750 §2.1) and are refused.
 
-use std::sync::Arc;
-
-use axum::extract::FromRequestParts;
-use axum::http::StatusCode;
-use axum::http::request::Parts;
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
 use axum::response::Response;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use strongroom_base::RequestId;
-use strongroom_core::accounts::Malformed;
-use strongroom_core::{Core, Credential, Request};
-use strongroom_dialect_kit::{Body, Head, json, reply};
-use strongroom_sdk::{Error, Op};
+use strongroom_dialect_kit::Wire;
+use strongroom_sdk::Error;
+use strongroom_secret::SecretText;
 
-use crate::credential::credential;
 use crate::error;
 
 /// A request on its way to the core.
-pub(crate) struct Call {
-    core: Arc<Core>,
-    id: RequestId,
-    source: Arc<str>,
-    caller: Credential,
-    is_for_anyone: bool,
-}
+pub(crate) type Call = strongroom_dialect_kit::Call<Native>;
 
-impl FromRequestParts<Arc<Core>> for Call {
-    type Rejection = StatusCode;
+pub(crate) enum Native {}
 
-    async fn from_request_parts(parts: &mut Parts, core: &Arc<Core>) -> Result<Self, StatusCode> {
-        let head = Head::from_request_parts(parts, core).await?;
-        Ok(Self {
-            core: core.clone(),
-            id: head.id,
-            source: head.source,
-            caller: credential(&parts.headers, head.url_token),
-            is_for_anyone: false,
-        })
+impl Wire for Native {
+    const TELLS_STRANGERS: bool = false;
+
+    fn token(headers: &HeaderMap) -> Option<SecretText> {
+        // What is no bearer token is no token of ours; it is no absent one either.
+        let text = headers.get(AUTHORIZATION)?.to_str().unwrap_or_default();
+        let token = text.split_at_checked("bearer ".len());
+        let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer "));
+        Some(SecretText::new(
+            token.map_or("none", |(_, token)| token.trim()).to_owned(),
+        ))
+    }
+
+    fn refusal(id: RequestId, error: &Error) -> Response {
+        error::reply(id, error)
     }
 }
 
-impl Call {
-    /// The same request, of which also strangers are told what is wrong with it.
-    pub(crate) fn for_anyone(self) -> Self {
-        Self {
-            is_for_anyone: true,
-            ..self
-        }
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
 
-    /// Reads a `W` from `body`, makes an op of it, and answers what `encode` makes of the op's outcome.
-    pub(crate) async fn ask_json<W, O, R>(
-        self,
-        body: Body,
-        decode: impl FnOnce(W) -> Result<O, Error>,
-        encode: impl FnOnce(O::Outcome) -> R,
-    ) -> Response
-    where
-        W: DeserializeOwned,
-        O: Op,
-        R: Serialize,
-    {
-        let read = body.into_bytes().and_then(|bytes| {
-            // No body at all is `{}`.
-            let bytes = bytes.expose().trim_ascii();
-            json::from_slice::<json::Object<W>>(if bytes.is_empty() { b"{}" } else { bytes })
-        });
-        match read.and_then(|json::Object(wire)| decode(wire)) {
-            Ok(op) => self.ask(op, encode).await,
-            Err(error) => self.refuse(error).await,
-        }
-    }
-
-    /// Runs `op`, and answers what `encode` makes of its outcome.
-    pub(crate) async fn ask<O: Op, R: Serialize>(
-        self,
-        op: O,
-        encode: impl FnOnce(O::Outcome) -> R,
-    ) -> Response {
-        let id = self.id;
-        let outcome = self.run(op).await;
-        outcome
-            .and_then(|outcome| reply::json(StatusCode::OK, &encode(outcome)))
-            .unwrap_or_else(|error| error::reply(id, &error))
-    }
-
-    /// Has the request recorded as one that is no op, and answers `error`, or whatever kept the record from being
-    /// written.
-    pub(crate) async fn refuse(self, error: Error) -> Response {
-        let id = self.id;
-        let op = Malformed {
-            error,
-            is_for_anyone: self.is_for_anyone,
+    #[test]
+    fn a_bearer_token_and_nothing_else() {
+        let token = |value: &'static str| {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))]);
+            Native::token(&headers).unwrap().expose().to_owned()
         };
-        match self.run(op).await {
-            Err(error) => error::reply(id, &error),
-            Ok(never) => match never {},
+        assert_eq!(token("Bearer hvs.x"), "hvs.x");
+        assert_eq!(token("bearer  hvs.x "), "hvs.x");
+        for other in ["hvs.x", "Basic eA==", "Bearer", ""] {
+            assert_eq!(token(other), "none", "{other:?}");
         }
-    }
-
-    async fn run<O: Op>(self, op: O) -> Result<O::Outcome, Error> {
-        let request = Request {
-            id: self.id,
-            caller: self.caller,
-            source: self.source,
-            op,
-        };
-        self.core.call(request).await
+        assert!(Native::token(&HeaderMap::new()).is_none());
     }
 }

@@ -4,7 +4,6 @@
 //! Invariant: it decides nothing. What is refused here is what has no meaning.
 
 mod call;
-mod credential;
 mod error;
 mod handlers;
 mod openapi;

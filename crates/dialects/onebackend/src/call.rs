@@ -1,106 +1,86 @@
-//! The way of every request through the core.
+//! How this dialect's requests carry their token (`Authorization: Bearer <token>`, or the bare token), are read and are
+//! refused.
 
-use std::sync::Arc;
-
-use axum::extract::FromRequestParts;
-use axum::http::StatusCode;
-use axum::http::request::Parts;
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
 use axum::response::Response;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use strongroom_base::RequestId;
-use strongroom_core::accounts::Malformed;
-use strongroom_core::{Core, Credential, Request};
-use strongroom_dialect_kit::{Body, Head, reply};
-use strongroom_sdk::{Error, Op};
+use strongroom_dialect_kit::{Wire, json};
+use strongroom_sdk::Error;
+use strongroom_secret::SecretText;
 
-use crate::credential::credential;
-use crate::{error, wire};
+use crate::error;
 
 /// A request on its way to the core.
-pub(crate) struct Call {
-    core: Arc<Core>,
-    id: RequestId,
-    source: Arc<str>,
-    caller: Credential,
-}
+pub(crate) type Call = strongroom_dialect_kit::Call<Onebackend>;
 
-impl FromRequestParts<Arc<Core>> for Call {
-    type Rejection = StatusCode;
+pub(crate) enum Onebackend {}
 
-    async fn from_request_parts(parts: &mut Parts, core: &Arc<Core>) -> Result<Self, StatusCode> {
-        let head = Head::from_request_parts(parts, core).await?;
-        Ok(Self {
-            core: core.clone(),
-            id: head.id,
-            source: head.source,
-            caller: credential(&parts.headers, head.url_token),
-        })
+impl Wire for Onebackend {
+    const TELLS_STRANGERS: bool = true;
+
+    fn token(headers: &HeaderMap) -> Option<SecretText> {
+        // Bytes that are not text are no token of ours; they are no absent one either.
+        let text = headers.get(AUTHORIZATION)?.to_str().unwrap_or("not text").trim();
+        let token = text.strip_prefix("Bearer ").unwrap_or(text).trim();
+        (!matches!(token, "" | "Bearer")).then(|| SecretText::new(token.to_owned()))
+    }
+
+    /// `null` is `{}`.
+    fn read<R: DeserializeOwned>(body: &[u8]) -> Result<R, Error> {
+        json::object(if body.trim_ascii() == b"null" { b"{}" } else { body })
+    }
+
+    fn refusal(id: RequestId, error: &Error) -> Response {
+        error::reply(id, error)
+    }
+
+    fn unreadable(id: RequestId, error: &Error) -> Response {
+        error::not_json(id, error)
     }
 }
 
-impl Call {
-    /// Reads a `W` from `body`, makes an op of it, and answers what `encode` makes of the op's outcome.
-    pub(crate) async fn ask_json<W, O, R>(
-        self,
-        body: Body,
-        decode: impl FnOnce(W) -> Result<O, Error>,
-        encode: impl FnOnce(O::Outcome) -> R,
-    ) -> Response
-    where
-        W: DeserializeOwned + Default,
-        O: Op,
-        R: Serialize,
-    {
-        // The body's buffer is wiped here, before the op runs.
-        let wire = match body.into_bytes().and_then(|bytes| wire::read(bytes.expose())) {
-            Ok(wire) => wire,
-            Err(error) => return self.refuse(error, error::not_json).await,
-        };
-        match decode(wire) {
-            Ok(op) => self.ask(op, encode).await,
-            Err(error) => self.refuse(error, error::reply).await,
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::secrets::ListRequest;
+    use axum::http::HeaderValue;
+
+    #[track_caller]
+    fn check(authorization: &[u8], token: Option<&str>) {
+        let headers =
+            HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_bytes(authorization).unwrap())]);
+        let found = Onebackend::token(&headers);
+        assert_eq!(found.as_ref().map(SecretText::expose), token, "{authorization:?}");
+    }
+
+    #[test]
+    fn the_word_bearer_is_optional_and_case_sensitive() {
+        check(b"Bearer a.b.c", Some("a.b.c"));
+        check(b"Bearer   a.b.c ", Some("a.b.c"));
+        check(b"a.b.c", Some("a.b.c"));
+        check(b"bearer a.b.c", Some("bearer a.b.c"));
+        check(b"", None);
+        check(b"Bearer", None);
+        check(b"Bearer ", None);
+        check(b"\xff", Some("not text"));
+        assert!(Onebackend::token(&HeaderMap::new()).is_none());
+    }
+
+    #[test]
+    fn no_body_null_and_the_empty_object_are_one() {
+        for body in ["", " \n", "null", "{}", r#"{"unknown":1}"#] {
+            assert!(
+                Onebackend::read::<ListRequest>(body.as_bytes()).is_ok(),
+                "{body:?}"
+            );
         }
-    }
-
-    /// Runs `op`, and answers what `encode` makes of its outcome.
-    pub(crate) async fn ask<O: Op, R: Serialize>(
-        self,
-        op: O,
-        encode: impl FnOnce(O::Outcome) -> R,
-    ) -> Response {
-        let id = self.id;
-        let outcome = self.run(op).await;
-        outcome
-            .and_then(|outcome| reply::json(StatusCode::OK, &encode(outcome)))
-            .unwrap_or_else(|error| error::reply(id, &error))
-    }
-
-    /// Has the request recorded as one that is no op, and answers what `render` makes of `error`, or of whatever kept
-    /// the record from being written.
-    pub(crate) async fn refuse(
-        self,
-        error: Error,
-        render: impl FnOnce(RequestId, &Error) -> Response,
-    ) -> Response {
-        let id = self.id;
-        let op = Malformed {
-            error,
-            is_for_anyone: true,
-        };
-        match self.run(op).await {
-            Err(error) => render(id, &error),
-            Ok(never) => match never {},
+        for body in ["[]", "0", "\"\"", "nul", "{} {}"] {
+            assert!(
+                Onebackend::read::<ListRequest>(body.as_bytes()).is_err(),
+                "{body:?}"
+            );
         }
-    }
-
-    async fn run<O: Op>(self, op: O) -> Result<O::Outcome, Error> {
-        let request = Request {
-            id: self.id,
-            caller: self.caller,
-            source: self.source,
-            op,
-        };
-        self.core.call(request).await
     }
 }

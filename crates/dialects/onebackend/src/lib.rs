@@ -11,7 +11,6 @@
 mod call;
 mod claims;
 mod cors;
-mod credential;
 mod error;
 mod handlers;
 mod routes;

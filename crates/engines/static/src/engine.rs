@@ -6,14 +6,12 @@ use std::ops::ControlFlow;
 use strongroom_barrier::Kind;
 use strongroom_base::{Name, PrincipalId, SecretId, Slug, limits};
 use strongroom_policy::{Capability, Lists, PrincipalSet};
-use strongroom_sdk::{Error, Mount, Op, Opened, Permit, Target};
+use strongroom_sdk::{Error, Mount, Opened, Permit};
 use strongroom_secret::{SecretBytes, SecretText};
 use strongroom_storage::Change;
 
 use crate::logic::{NextVersion, is_beside, list_changes, next_version};
-use crate::ops::{
-    ListSecrets, Listed, RemoveSecrets, Removed, SaveSecret, SaveSecrets, Saved, Scope, SecretRead,
-};
+use crate::ops::{ListSecrets, Listed, RemoveSecrets, Removed, SaveSecret, SaveSecrets, Saved, SecretRead};
 use crate::records::{
     Payload, PayloadRecord, ReadableBy, SecretRecord, Version, by_principal_key, by_principal_prefix,
     payload_key,
@@ -505,58 +503,4 @@ fn too_many(field: &str) -> Error {
 
 pub(crate) fn no_mount() -> Error {
     Error::internal("the gate gave a permit without a caller or a mount")
-}
-
-impl Scope {
-    pub(crate) fn target(&self) -> Target {
-        match self {
-            Self::Session => Target::Mounts(vec![None]),
-            Self::All => Target::EveryMount,
-        }
-    }
-}
-
-impl Op for ListSecrets {
-    type Engine = StaticEngine;
-    type Outcome = Listed;
-    const NAME: &'static str = "secret.list";
-    const CAPABILITY: Capability = Capability::List;
-
-    fn target(&self) -> Target {
-        self.scope.target()
-    }
-
-    async fn run(self, engine: &StaticEngine, permit: &Permit) -> Result<Listed, Error> {
-        engine.list(permit, self).await
-    }
-}
-
-impl Op for SaveSecrets {
-    type Engine = StaticEngine;
-    type Outcome = Saved;
-    const NAME: &'static str = "secret.save";
-    const CAPABILITY: Capability = Capability::Write;
-
-    fn target(&self) -> Target {
-        Target::Mounts(self.entries.iter().map(|entry| entry.host.clone()).collect())
-    }
-
-    async fn run(self, engine: &StaticEngine, permit: &Permit) -> Result<Saved, Error> {
-        engine.save(permit, self).await
-    }
-}
-
-impl Op for RemoveSecrets {
-    type Engine = StaticEngine;
-    type Outcome = Removed;
-    const NAME: &'static str = "secret.remove";
-    const CAPABILITY: Capability = Capability::Delete;
-
-    fn target(&self) -> Target {
-        Target::Mounts(vec![None])
-    }
-
-    async fn run(self, engine: &StaticEngine, permit: &Permit) -> Result<Removed, Error> {
-        engine.remove(permit, self).await
-    }
 }

@@ -2,7 +2,10 @@
 
 use strongroom_base::{MountUid, Name, SecretId};
 use strongroom_policy::{Capability, Lists};
+use strongroom_sdk::{Target, ops};
 use strongroom_secret::{SecretBytes, SecretText};
+
+use crate::StaticEngine;
 
 /// Which mounts a request is about.
 #[derive(Debug, Default)]
@@ -174,4 +177,28 @@ pub struct FoundNames {
     pub paths: Vec<String>,
     /// Where to go on, if there may be more.
     pub next: Option<String>,
+}
+
+ops! { StaticEngine:
+    ListSecrets -> Listed, "secret.list", List, |op| op.scope.target(), list;
+    SaveSecrets -> Saved, "secret.save", Write, SaveSecrets::target, save;
+    RemoveSecrets -> Removed, "secret.remove", Delete, |_| Target::Mounts(vec![None]), remove;
+    WhoCan -> Audience, "access.who_can", Review, |_| Target::Mounts(vec![None]), who_can;
+    ReviewAccess -> Reviewed, "access.review", Review, |op| op.scope.target(), review;
+    SearchNames -> FoundNames, "secret.search", List, |op| op.scope.target(), search;
+}
+
+impl Scope {
+    fn target(&self) -> Target {
+        match self {
+            Self::Session => Target::Mounts(vec![None]),
+            Self::All => Target::EveryMount,
+        }
+    }
+}
+
+impl SaveSecrets {
+    fn target(&self) -> Target {
+        Target::Mounts(self.entries.iter().map(|entry| entry.host.clone()).collect())
+    }
 }

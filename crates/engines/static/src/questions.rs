@@ -8,7 +8,7 @@ use strongroom_barrier::Kind;
 use strongroom_base::{Name, PrincipalId, Slug, limits};
 use strongroom_identity::Standing;
 use strongroom_policy::{Capability, PrincipalSet, Resource, decide};
-use strongroom_sdk::{Error, Judge, Mount, Op, Permit, Rules, Target};
+use strongroom_sdk::{Error, Judge, Mount, Permit, Rules};
 
 use crate::StaticEngine;
 use crate::engine::{PAGE, parse, readable_names};
@@ -152,51 +152,6 @@ impl StaticEngine {
         }
         let next = full_page(&paths, limit, |path| path);
         Ok(FoundNames { paths, next })
-    }
-}
-
-impl Op for WhoCan {
-    type Engine = StaticEngine;
-    type Outcome = Audience;
-    const NAME: &'static str = "access.who_can";
-    const CAPABILITY: Capability = Capability::Review;
-
-    fn target(&self) -> Target {
-        Target::Mounts(vec![None])
-    }
-
-    async fn run(self, engine: &StaticEngine, permit: &Permit) -> Result<Audience, Error> {
-        engine.who_can(permit, self).await
-    }
-}
-
-impl Op for ReviewAccess {
-    type Engine = StaticEngine;
-    type Outcome = Reviewed;
-    const NAME: &'static str = "access.review";
-    const CAPABILITY: Capability = Capability::Review;
-
-    fn target(&self) -> Target {
-        self.scope.target()
-    }
-
-    async fn run(self, engine: &StaticEngine, permit: &Permit) -> Result<Reviewed, Error> {
-        engine.review(permit, self).await
-    }
-}
-
-impl Op for SearchNames {
-    type Engine = StaticEngine;
-    type Outcome = FoundNames;
-    const NAME: &'static str = "secret.search";
-    const CAPABILITY: Capability = Capability::List;
-
-    fn target(&self) -> Target {
-        self.scope.target()
-    }
-
-    async fn run(self, engine: &StaticEngine, permit: &Permit) -> Result<FoundNames, Error> {
-        engine.search(permit, self).await
     }
 }
 

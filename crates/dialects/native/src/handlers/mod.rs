@@ -9,13 +9,18 @@ use strongroom_core::accounts::Describe;
 use strongroom_sdk::Error;
 
 use crate::call::Call;
+use crate::error;
 
 /// Every path and method that is no route.
 pub(crate) async fn no_such_endpoint(call: Call) -> Response {
     call.for_anyone()
-        .refuse(Error::NotFound(
-            "there is no such endpoint: `/strongroom/v1/openapi.json` describes those there are".to_owned(),
-        ))
+        .refuse(
+            Error::NotFound(
+                "there is no such endpoint: `/strongroom/v1/openapi.json` describes those there are"
+                    .to_owned(),
+            ),
+            error::reply,
+        )
         .await
 }
 

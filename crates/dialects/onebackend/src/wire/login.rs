@@ -110,9 +110,10 @@ impl From<Minted> for TokenReply {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::Onebackend;
     use crate::claims::tests::facts;
-    use crate::wire::read;
     use serde_json::json;
+    use strongroom_dialect_kit::Wire;
 
     #[test]
     fn the_token_reply_has_exactly_these_fields() {
@@ -137,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_login_says_where_and_who() {
-        let login = |body: &str| Login::try_from(read::<LoginRequest>(body.as_bytes()).unwrap());
+        let login = |body: &str| Login::try_from(Onebackend::read::<LoginRequest>(body.as_bytes()).unwrap());
         let op = login(
             r#"{"appHost":"unnamed","slug":"alice","password":"hunter2","contact":null,"device":"cli"}"#,
         )
@@ -158,7 +159,8 @@ mod tests {
 
     #[test]
     fn a_registration_may_leave_out_name_and_device() {
-        let register = |body: &str| Register::try_from(read::<RegisterRequest>(body.as_bytes()).unwrap());
+        let register =
+            |body: &str| Register::try_from(Onebackend::read::<RegisterRequest>(body.as_bytes()).unwrap());
         let op = register(r#"{"appHost":"unnamed","slug":"alice","password":"hunter2"}"#).unwrap();
         assert_eq!((op.name.as_str(), op.device.as_str()), ("", ""));
         assert_eq!(register("").err().unwrap().to_string(), "`appHost` is missing");

@@ -7,24 +7,13 @@ pub(crate) mod account;
 pub(crate) mod login;
 pub(crate) mod secrets;
 
-use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 use strongroom_base::{LeaseId, MountUid, PrincipalId, Timestamp};
-use strongroom_dialect_kit::json::{self, Object};
 use strongroom_sdk::Error;
 
 /// The reply `{}`.
 #[derive(Serialize)]
 pub(crate) struct Nothing {}
-
-/// Reads a request; no body at all and `null` are `{}`.
-pub(crate) fn read<W: DeserializeOwned + Default>(body: &[u8]) -> Result<W, Error> {
-    if body.trim_ascii().is_empty() {
-        return Ok(W::default());
-    }
-    json::from_slice::<Option<Object<W>>>(body)
-        .map(|object| object.map_or_else(W::default, |Object(wire)| wire))
-}
 
 /// The text of a field, unless it is empty.
 fn non_empty(text: Option<String>) -> Option<String> {
@@ -81,16 +70,6 @@ mod tests {
             (u64::MAX, "9999-12-30T22:00:00.999Z"),
         ] {
             assert_eq!(json!(Time(Timestamp::from_millis(millis))), json!(text));
-        }
-    }
-
-    #[test]
-    fn no_body_null_and_the_empty_object_are_one() {
-        for body in ["", " \n", "null", "{}", r#"{"unknown":1}"#] {
-            assert!(read::<secrets::ListRequest>(body.as_bytes()).is_ok(), "{body:?}");
-        }
-        for body in ["[]", "0", "\"\"", "nul", "{} {}"] {
-            assert!(read::<secrets::ListRequest>(body.as_bytes()).is_err(), "{body:?}");
         }
     }
 }

@@ -180,21 +180,22 @@ impl From<SecretRead> for Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::read;
+    use crate::call::Onebackend;
     use proptest::prelude::*;
     use serde_json::json;
     use strongroom_base::{MountUid, Name, SecretId};
+    use strongroom_dialect_kit::Wire;
 
     fn list(body: &str) -> ListSecrets {
-        ListSecrets::from(read::<ListRequest>(body.as_bytes()).unwrap())
+        ListSecrets::from(Onebackend::read::<ListRequest>(body.as_bytes()).unwrap())
     }
 
     fn remove(body: &str) -> Vec<String> {
-        RemoveSecrets::from(read::<RemoveRequest>(body.as_bytes()).unwrap()).names
+        RemoveSecrets::from(Onebackend::read::<RemoveRequest>(body.as_bytes()).unwrap()).names
     }
 
     fn save(body: &str) -> Result<Vec<SaveSecret>, String> {
-        let saved = read::<SaveRequest>(body.as_bytes()).and_then(SaveSecrets::try_from);
+        let saved = Onebackend::read::<SaveRequest>(body.as_bytes()).and_then(SaveSecrets::try_from);
         saved.map(|op| op.entries).map_err(|error| error.to_string())
     }
 
@@ -355,7 +356,7 @@ mod tests {
             if let Some(byte) = body.get_mut(at) {
                 *byte = junk;
             }
-            if let Err(error) = read::<SaveRequest>(&body).and_then(SaveSecrets::try_from) {
+            if let Err(error) = Onebackend::read::<SaveRequest>(&body).and_then(SaveSecrets::try_from) {
                 prop_assert!(!error.to_string().contains(&canary));
             }
         }
