@@ -278,7 +278,8 @@ impl Permit {
     ///
     /// # Errors
     /// [`Error::Conflict`] when a precondition does not hold, [`Error::TooLarge`]; then nothing was written.
-    /// [`Error::Unavailable`] when it may have been.
+    /// [`Error::Unavailable`] when it may have been: then its record is there exactly if the change is, unless storage
+    /// says that nothing was tried.
     pub async fn commit(&self, change: Change) -> Result<(), Error> {
         self.commit_as(change, Outcome::Ok).await
     }
@@ -362,7 +363,7 @@ impl From<CommitError> for Error {
                 limit_bytes: strongroom_base::limits::GROUP_BYTES,
             },
             CommitError::Malformed => Self::internal(error),
-            CommitError::Unknown(cause) => Self::Unavailable(cause.into()),
+            CommitError::NotTried(cause) | CommitError::Unknown(cause) => Self::Unavailable(cause.into()),
         }
     }
 }

@@ -48,7 +48,7 @@ impl RequestRecord {
         Ok(note)
     }
 
-    /// The change was refused, and the note with it.
+    /// The change was refused or not tried, and so was the note with it.
     pub(crate) fn take_back(&self) {
         self.state().noted = false;
     }

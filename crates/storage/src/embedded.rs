@@ -158,7 +158,7 @@ impl<B: Backend> Storage for Embedded<B> {
 
     async fn commit(&self, change: Change) -> Result<Revision, CommitError> {
         let size = change.size()?;
-        self.shared.healthy()?;
+        self.shared.healthy().map_err(CommitError::NotTried)?;
         let (answer, outcome) = oneshot::channel();
         self.shared.queue.push(Waiting { change, size, answer }).await;
         outcome.await.map_err(|error| Unavailable(error.into()))?
@@ -237,7 +237,7 @@ impl<B: Backend> Shared<B> {
                 Ok(_) if group.is_empty() => return,
                 Ok(health) => self.commit_group(group, health),
                 Err(unavailable) => {
-                    refuse(group, unavailable.0);
+                    refuse(answers_of(group), unavailable.0);
                     if !self.recover() {
                         return;
                     }
@@ -249,39 +249,52 @@ impl<B: Backend> Shared<B> {
     fn commit_group(&self, group: Vec<Waiting>, health: u64) {
         // Its failure leaves storage untouched and well; the companion keeps its own account of it.
         if let Err(failure) = guarded(|| Ok(self.companion.sync()?)) {
-            return refuse(group, failure);
+            return refuse(answers_of(group), failure);
         }
         let (changes, answers): (Vec<_>, Vec<_>) = group
             .into_iter()
             .map(|waiting| (waiting.change, waiting.answer))
             .unzip();
-        match guarded(|| self.write(changes)) {
-            Ok(revisions) => {
-                for (answer, revision) in answers.into_iter().zip(revisions) {
-                    let _ = answer.send(revision.ok_or(CommitError::Conflict)); // the caller may be gone
-                }
-            }
+        let (revisions, staged) = match guarded(|| self.stage(changes)) {
+            Ok(staged) => staged,
             Err(failure) => {
                 self.poison(health, &*failure);
-                refuse_all(answers, failure);
+                return refuse(answers, failure);
             }
+        };
+        let written = staged.map_or(Ok(()), |group| guarded(|| self.write(group)));
+        let failure = written.err().map(|failure| {
+            self.poison(health, &*failure);
+            Arc::from(failure)
+        });
+        for (answer, revision) in answers.into_iter().zip(revisions) {
+            let outcome = match (revision, &failure) {
+                (Some(revision), None) => Ok(revision),
+                (None, None) => Err(CommitError::Conflict),
+                (Some(_), Some(failure)) => Err(CommitError::Unknown(unavailable(failure))),
+                // It is not in the group. What it lost to may be no more there than the group is.
+                (None, Some(failure)) => Err(CommitError::NotTried(unavailable(failure))),
+            };
+            let _ = answer.send(outcome); // the caller may be gone
         }
     }
 
-    /// Stages and applies `changes`; gives each one's revision, `None` for a conflict.
-    fn write(&self, changes: Vec<Change>) -> Result<Vec<Option<Revision>>, Failure> {
+    /// Makes a group of `changes`, if there is anything to write; gives each one's revision, `None` for a conflict.
+    fn stage(&self, changes: Vec<Change>) -> Result<(Vec<Option<Revision>>, Option<Group>), Failure> {
         let stored = |key: &[u8]| Ok(self.backend.get(key)?.map(|row| row.revision));
         let mut stage = Stage::new(self.recent.head());
         let revisions = changes
             .into_iter()
             .map(|change| stage.add(change, stored))
             .collect::<Result<_, _>>()?;
-        if let Some(group) = stage.finish() {
-            let (head, keys) = (group.head, group.writes.keys().cloned().collect::<Vec<_>>());
-            self.backend.apply(group)?;
-            self.recent.publish(head, keys.into_iter());
-        }
-        Ok(revisions)
+        Ok((revisions, stage.finish()))
+    }
+
+    fn write(&self, group: Group) -> Result<(), Failure> {
+        let (head, keys) = (group.head, group.writes.keys().cloned().collect::<Vec<_>>());
+        self.backend.apply(group)?;
+        self.recent.publish(head, keys.into_iter());
+        Ok(())
     }
 
     /// Reopens the backend, however long that takes; false when the storage is closed before it succeeds.
@@ -292,7 +305,7 @@ impl<B: Backend> Shared<B> {
             if self.queue.closed_within(pause) {
                 return false;
             }
-            refuse(self.queue.next_group(|| true), Cause::Poisoned.into());
+            refuse(answers_of(self.queue.next_group(|| true)), Cause::Poisoned.into());
             pause = (pause * 2).min(limits::REOPEN_PAUSE_MAX.into());
         }
         tracing::info!("storage is open again");
@@ -312,16 +325,21 @@ impl<B: Backend> Shared<B> {
     }
 }
 
-fn refuse(group: Vec<Waiting>, failure: Failure) {
-    refuse_all(group.into_iter().map(|waiting| waiting.answer), failure);
+type Answer = oneshot::Sender<Result<Revision, CommitError>>;
+
+fn answers_of(group: Vec<Waiting>) -> impl Iterator<Item = Answer> {
+    group.into_iter().map(|waiting| waiting.answer)
 }
 
-fn refuse_all(
-    answers: impl IntoIterator<Item = oneshot::Sender<Result<Revision, CommitError>>>,
-    failure: Failure,
-) {
-    let failure: Arc<dyn Error + Send + Sync> = failure.into();
+/// Answers changes that were not tried.
+fn refuse(answers: impl IntoIterator<Item = Answer>, failure: Failure) {
+    let failure = Arc::from(failure);
     for answer in answers {
-        let _ = answer.send(Err(Unavailable(Box::new(Arc::clone(&failure))).into())); // the caller may be gone
+        let _ = answer.send(Err(CommitError::NotTried(unavailable(&failure)))); // the caller may be gone
     }
+}
+
+/// One failure, told to many.
+fn unavailable(failure: &Arc<dyn Error + Send + Sync>) -> Unavailable {
+    Unavailable(Box::new(Arc::clone(failure)))
 }

@@ -134,6 +134,10 @@ pub enum CommitError {
     /// A key is empty, is written twice, or is put into the outbox, which only notes fill. Nothing was written.
     #[error("the change is malformed")]
     Malformed,
+    /// Storage is out of order, or what must be durable first is not, and nothing of the change was given to the
+    /// backend. Nothing was written, and nothing will be.
+    #[error(transparent)]
+    NotTried(Unavailable),
     /// The commit's fate is unknown: its rows and its note are there together, or neither is.
     #[error(transparent)]
     Unknown(#[from] Unavailable),

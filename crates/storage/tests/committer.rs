@@ -283,15 +283,19 @@ async fn a_failed_write_fails_its_whole_group_and_reopens_the_backend() {
             .commit(put("a"), vec![put("b"), when("a", Some(9), put("c"))])
             .await;
         // The fault takes the first group; the second one finds the storage poisoned. Neither writes.
-        for outcome in outcomes {
-            assert!(matches!(outcome, Err(CommitError::Unknown(_))), "{outcome:?}");
+        assert!(
+            matches!(outcomes[0], Err(CommitError::Unknown(_))),
+            "{outcomes:?}"
+        );
+        for outcome in &outcomes[1..] {
+            assert!(matches!(outcome, Err(CommitError::NotTried(_))), "{outcome:?}");
         }
         assert!(fixture.storage.get(b"before").await.is_err());
         assert!(fixture.storage.scan(vec![]..vec![9], None, 9).await.is_err());
         assert!(fixture.storage.changes(Revision(1), 9).await.is_err());
         assert!(matches!(
             fixture.storage.commit(put("d")).await,
-            Err(CommitError::Unknown(_))
+            Err(CommitError::NotTried(_))
         ));
         fixture.rigged.broken.store(false, Ordering::SeqCst);
         fixture.reopened().await;
@@ -332,6 +336,38 @@ async fn storage_that_lost_acknowledged_changes_stays_unavailable() {
 }
 
 #[tokio::test]
+async fn of_a_failed_group_only_what_was_in_it_may_have_been_written() {
+    let fixture = Fixture::new();
+    fixture.plant(Fault::AfterWriting);
+    let refused = when("a", Some(9), put("first")); // so that the fault is for the group
+    let outcomes = fixture
+        .commit(refused, vec![put("a"), when("a", None, put("b"))])
+        .await;
+    assert!(matches!(outcomes[0], Err(CommitError::Conflict)), "{outcomes:?}");
+    assert!(
+        matches!(outcomes[1], Err(CommitError::Unknown(_))),
+        "{outcomes:?}"
+    );
+    assert!(
+        matches!(outcomes[2], Err(CommitError::NotTried(_))),
+        "{outcomes:?}"
+    );
+    fixture.reopened().await;
+    assert!(fixture.storage.get(b"a").await.unwrap().is_some());
+    assert_eq!(fixture.storage.get(b"b").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_change_that_could_not_be_judged_was_not_tried() {
+    let fixture = Fixture::new();
+    fixture.rigged.reads_fail.store(true, Ordering::SeqCst);
+    let outcome = fixture.storage.commit(when("a", None, put("a"))).await;
+    assert!(matches!(outcome, Err(CommitError::NotTried(_))), "{outcome:?}");
+    assert!(fixture.groups().is_empty());
+    fixture.reopened().await;
+}
+
+#[tokio::test]
 async fn a_failed_read_reopens_the_backend() {
     let fixture = Fixture::new();
     fixture.rigged.reads_fail.store(true, Ordering::SeqCst);
@@ -345,7 +381,7 @@ async fn without_its_companion_a_group_is_not_written() {
     let fixture = Fixture::new();
     fixture.gate.fails.store(true, Ordering::SeqCst);
     let outcome = fixture.storage.commit(put("a")).await;
-    assert!(matches!(outcome, Err(CommitError::Unknown(_))), "{outcome:?}");
+    assert!(matches!(outcome, Err(CommitError::NotTried(_))), "{outcome:?}");
     assert!(fixture.groups().is_empty());
     assert_eq!(fixture.storage.get(b"a").await.unwrap(), None);
     fixture.gate.fails.store(false, Ordering::SeqCst);

@@ -13,3 +13,4 @@ mod lists;
 mod preconditions;
 mod sessions;
 mod tampering;
+mod unavailable;

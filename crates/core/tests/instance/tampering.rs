@@ -70,16 +70,18 @@ pub(crate) fn overwrite(memory: &Memory, rows: impl IntoIterator<Item = (Vec<u8>
 }
 
 pub(crate) async fn save(house: &House, token: &str, name: &str, value: String) {
+    try_save(house, token, name, value).await.unwrap();
+}
+
+pub(crate) async fn try_save(house: &House, token: &str, name: &str, value: String) -> Result<(), Error> {
     let entry = SaveSecret {
         host: None,
         name: name.to_owned(),
         value: Some(SecretText::new(value)),
         lists: Lists::default(),
     };
-    house
-        .call(token, SaveSecrets { entries: vec![entry] })
-        .await
-        .unwrap();
+    let saved = house.call(token, SaveSecrets { entries: vec![entry] }).await;
+    saved.map(drop)
 }
 
 /// What the holder of `token` sees: names and values; `None` is an error of ours.
