@@ -9,13 +9,13 @@ use crate::bare;
 use crate::load::{Connection, Load, request};
 use crate::process::Process;
 use crate::report::Report;
-use crate::stats::{median, percentile};
+use crate::stats::{median, percentile, ratio};
 use crate::world::{Account, World};
 
-const READ_CONNECTIONS: usize = 16;
+pub(crate) const READ_CONNECTIONS: usize = 16;
 pub(crate) const WRITE_CONNECTIONS: usize = 64;
 /// Rounds that the medians are taken of. Each measures both servers, one after the other.
-const ROUNDS: usize = 5;
+pub(crate) const ROUNDS: usize = 5;
 /// Long enough that the 10 ms that processor time is counted in are far below 1 %.
 const ROUND: Duration = Duration::from_secs(5);
 /// What a server does after its last reply counts, too: the ledger is published within a second.
@@ -48,6 +48,7 @@ async fn measure(report: &mut Report, load: impl Fn(&Account) -> Load) -> Result
     let bare_load = to_bare(&load)?;
 
     let (mut of_bare, mut of_ours) = (Rounds::default(), Rounds::default());
+    let ledger_before = world.data_bytes("ledger")?;
     for _ in 0..ROUNDS {
         of_bare.add(&bare, &bare_load).await?;
         of_ours.add(&server, &load).await?;
@@ -56,6 +57,11 @@ async fn measure(report: &mut Report, load: impl Fn(&Account) -> Load) -> Result
         of_bare.report(report, "bare handler")?,
         of_ours.report(report, "strongroom")?,
     );
+    let ledger = world.data_bytes("ledger")? - ledger_before;
+    report.figure(
+        "ledger bytes a request",
+        &format!("{:.0}", ratio(ledger, of_ours.requests)),
+    )?;
     report.figure("resident afterwards", &format!("{} KiB", server.resident_kib()?))?;
     server.stop()?;
     Ok(costs)
@@ -87,7 +93,8 @@ fn to_bare(load: &Load) -> Result<Load> {
 
 /// The figures of each round.
 #[derive(Default)]
-struct Rounds {
+pub(crate) struct Rounds {
+    requests: u64,
     cpu_us: Vec<f64>,
     per_second: Vec<f64>,
     p50_us: Vec<f64>,
@@ -99,11 +106,12 @@ impl Rounds {
         clippy::cast_precision_loss,
         reason = "requests of one round are far below 2^53"
     )]
-    async fn add(&mut self, server: &Process, load: &Load) -> Result<()> {
+    pub(crate) async fn add(&mut self, server: &Process, load: &Load) -> Result<()> {
         let before = server.cpu_time()?;
         let mut sent = load.run(server.address(), ROUND).await?;
         tokio::time::sleep(AFTERMATH).await;
         let cpu = server.cpu_time()?.saturating_sub(before);
+        self.requests += sent.requests;
         self.cpu_us.push(cpu.as_secs_f64() * 1e6 / sent.requests as f64);
         self.per_second
             .push(sent.requests as f64 / sent.took.as_secs_f64());
@@ -113,7 +121,7 @@ impl Rounds {
     }
 
     /// Prints the medians; gives the processor time per request.
-    fn report(&mut self, report: &mut Report, name: &str) -> Result<f64> {
+    pub(crate) fn report(&mut self, report: &mut Report, name: &str) -> Result<f64> {
         let cpu_us = median(&mut self.cpu_us);
         let (least, most) = (
             percentile(&mut self.cpu_us, 0.0),

@@ -5,22 +5,28 @@
 //! else the machine does, and the ratio less than the time.
 
 mod bare;
+mod bulk;
 mod cost;
 mod load;
 mod machine;
+mod population;
 mod process;
+mod recorder;
 mod report;
 mod rows;
+mod scale;
 mod start;
 mod stats;
 mod syncs;
 mod world;
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
 use report::Report;
+use scale::Million;
 
 /// The server's allocator, for the bare server's sake.
 #[global_allocator]
@@ -31,6 +37,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 struct Cli {
     /// What to measure [default: everything]
     scenarios: Vec<Scenario>,
+    /// Keep the home of the instance with 1,000,000 secrets here, and take it from here the next time
+    #[arg(long)]
+    million: Option<PathBuf>,
+    /// Be the recording server, of the instance in this home
+    #[arg(long, hide = true)]
+    record: Option<PathBuf>,
     /// Be the bare server, with replies of so many bytes
     #[arg(long, hide = true)]
     bare: Option<usize>,
@@ -48,12 +60,27 @@ enum Scenario {
     Rows,
     /// Time from start to ready, and idle memory
     Start,
+    /// Rates of loading and of updates, beside redb alone with the same rows
+    Bulk,
+    /// Load 1,000,000 secrets, if they are not kept
+    Million,
+    /// Start after a kill, with 1,000,000 secrets
+    MillionStart,
+    /// Reads of 1,000,000 secrets, beside reads of 1,000
+    MillionReads,
+    /// Lists of 100 readable secrets among 1,000,000, beside the same among 1,000
+    MillionLists,
+    /// Paging through folders, by an administrator and by who may read them
+    MillionPages,
 }
 
 fn main() -> Result<()> {
     let cli = Cli::parse();
     if let Some(reply_bytes) = cli.bare {
         return bare::serve(reply_bytes);
+    }
+    if let Some(home) = cli.record {
+        return recorder::serve(&home);
     }
     ensure!(
         !cfg!(debug_assertions),
@@ -64,10 +91,10 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(measure(&cli.scenarios))
+    runtime.block_on(measure(&cli.scenarios, cli.million))
 }
 
-async fn measure(scenarios: &[Scenario]) -> Result<()> {
+async fn measure(scenarios: &[Scenario], million: Option<PathBuf>) -> Result<()> {
     let scenarios = if scenarios.is_empty() {
         Scenario::value_variants()
     } else {
@@ -75,6 +102,7 @@ async fn measure(scenarios: &[Scenario]) -> Result<()> {
     };
     let mut report = Report::new();
     machine::describe(&mut report)?;
+    let mut million = Million::new(million)?;
     for scenario in scenarios {
         match scenario {
             Scenario::Reads => cost::reads(&mut report).await?,
@@ -82,6 +110,12 @@ async fn measure(scenarios: &[Scenario]) -> Result<()> {
             Scenario::Syncs => syncs::measure(&mut report).await?,
             Scenario::Rows => rows::measure(&mut report).await?,
             Scenario::Start => start::measure(&mut report).await?,
+            Scenario::Bulk => bulk::measure(&mut report).await?,
+            Scenario::Million => drop(million.world(&mut report).await?),
+            Scenario::MillionStart => scale::start(&mut report, &mut million).await?,
+            Scenario::MillionReads => scale::reads(&mut report, &mut million).await?,
+            Scenario::MillionLists => scale::lists(&mut report, &mut million).await?,
+            Scenario::MillionPages => scale::pages(&mut report, &mut million).await?,
         }
     }
     Ok(())

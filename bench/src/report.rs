@@ -30,4 +30,13 @@ impl Report {
             &format!("{value:.2}{unit} (target: at most {target}{unit}: {word})"),
         )
     }
+
+    /// A figure that should be at least `target`.
+    pub(crate) fn at_least(&mut self, name: &str, value: f64, target: f64, unit: &str) -> Result<()> {
+        let word = if value >= target { "met" } else { "MISSED" };
+        self.figure(
+            name,
+            &format!("{value:.2}{unit} (target: at least {target}{unit}: {word})"),
+        )
+    }
 }

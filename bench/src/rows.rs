@@ -4,12 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use strongroom::config::{Settings, Surroundings};
 use strongroom::server::Server;
-use strongroom::server::environment::Environment;
 use strongroom_storage::{Backend, Failure, Group, KeyRange, Revision, Row};
 
 use crate::cost::WRITE_CONNECTIONS;
+use crate::recorder::configuration;
 use crate::report::Report;
 use crate::stats::ratio;
 use crate::world::{Account, World};
@@ -22,20 +21,7 @@ pub(crate) async fn measure(report: &mut Report) -> Result<()> {
     report.heading("Rows, 64 connections")?;
     let world = World::new()?;
     let home = world.home().path();
-    let settings = Settings {
-        listen: vec![([127, 0, 0, 1], 0).into()],
-        open_registration: Some(true),
-        ..Settings::default()
-    };
-    let config = settings.complete(Surroundings {
-        home: Some(home),
-        ..Surroundings::default()
-    })?;
-    let environment = Environment {
-        key_dir: home.join("keys"),
-        state_dir: home.join("state"),
-        seal_key: None,
-    };
+    let (config, environment) = configuration(home)?;
     let counts = Arc::new(Mutex::new(Counts::default()));
     let counting = |backend| Counting {
         backend,

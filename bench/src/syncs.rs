@@ -24,28 +24,14 @@ pub(crate) async fn measure(report: &mut Report) -> Result<()> {
     let account = Account::create(server.address()).await?;
     server.stop()?;
 
-    let table = world.home().path().join("syncs");
-    let output = table.to_string_lossy();
-    // -D leaves the server in the place of the command, and --seccomp-bpf stops it at these calls only.
-    let trace = "--trace=fsync,fdatasync,sync_file_range,msync";
-    let strace = [
-        "strace",
-        "-D",
-        "-f",
-        "-c",
-        "--seccomp-bpf",
-        trace,
-        "-o",
-        &output,
-        "--",
-    ];
-    let server = world.start(&strace).context("is `strace` installed?")?;
+    let strace = Strace::new(&world);
+    let server = world.start(&strace.wrapper()).context("is `strace` installed?")?;
     let sent = account
         .writes(WRITE_CONNECTIONS)
         .run(server.address(), DURATION)
         .await?;
     server.stop()?;
-    let syncs = calls(&written(&table).await?)?;
+    let syncs = strace.syncs().await?;
 
     let rate = ratio(sent.requests, 1) / sent.took.as_secs_f64();
     report.figure("writes", &format!("{} ({rate:.0} a second)", sent.requests))?;
@@ -58,19 +44,48 @@ pub(crate) async fn measure(report: &mut Report) -> Result<()> {
     )
 }
 
-async fn written(table: &std::path::Path) -> Result<String> {
-    let reading = async {
-        loop {
-            let text = fs::read_to_string(table).unwrap_or_default();
-            if text.contains("total") {
-                return text;
+/// Counts the syncs of a server that is started behind its wrapper.
+pub(crate) struct Strace {
+    table: String,
+}
+
+impl Strace {
+    pub(crate) fn new(world: &World) -> Self {
+        let table = world.home().path().join("syncs").to_string_lossy().into_owned();
+        Self { table }
+    }
+
+    /// What to start the server behind. `-D` leaves the server in the place of the command, and `--seccomp-bpf` stops it
+    /// at these calls only.
+    pub(crate) fn wrapper(&self) -> [&str; 9] {
+        let trace = "--trace=fsync,fdatasync,sync_file_range,msync";
+        [
+            "strace",
+            "-D",
+            "-f",
+            "-c",
+            "--seccomp-bpf",
+            trace,
+            "-o",
+            &self.table,
+            "--",
+        ]
+    }
+
+    /// The syncs of the server's life, once it has ended.
+    pub(crate) async fn syncs(&self) -> Result<u64> {
+        let reading = async {
+            loop {
+                let text = fs::read_to_string(&self.table).unwrap_or_default();
+                if text.contains("total") {
+                    return text;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(TABLE_WAIT, reading)
-        .await
-        .context("strace wrote no table")
+        };
+        let written = tokio::time::timeout(TABLE_WAIT, reading).await;
+        calls(&written.context("strace wrote no table")?)
+    }
 }
 
 /// The calls of the last line, `100.00  seconds  usecs/call  calls  [errors]  total`.
