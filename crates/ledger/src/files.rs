@@ -1,4 +1,5 @@
-//! The ledger's directory: `checkpoint`, `tile/…` and `tile/entries/…` as tlog-tiles has them, and nothing else.
+//! The ledger's directory: `checkpoint`, `tile/…` and `tile/entries/…` as tlog-tiles has them, `checkpoint.cosigned`, and
+//! nothing else.
 //! Every file is written aside, synced and renamed, so that a name never stands for half a file.
 
 use std::collections::BTreeSet;
@@ -12,6 +13,8 @@ use crate::verify::{Flaw, VerifyError};
 
 /// The name of the checkpoint's file.
 pub(crate) const CHECKPOINT: &str = "checkpoint";
+/// The name of the file of a checkpoint that witnesses have cosigned.
+pub(crate) const COSIGNED: &str = "checkpoint.cosigned";
 /// What a file that is being written ends with.
 const ASIDE: &str = ".tmp";
 
@@ -25,18 +28,19 @@ impl LedgerFiles {
         Self { dir }
     }
 
-    /// The checkpoint, verified; `None` when there is none.
+    /// The newest checkpoint, verified; `None` when there is none.
     pub(crate) fn checkpoint(&self, key: &VerifierKey) -> Result<Option<Checkpoint>, VerifyError> {
-        Ok(self.signed_checkpoint(key)?.map(|(checkpoint, _)| checkpoint))
+        Ok(self.signed(CHECKPOINT, key)?.map(|(checkpoint, _)| checkpoint))
     }
 
-    /// The checkpoint, verified, and its note; `None` when there is none.
-    pub(crate) fn signed_checkpoint(
+    /// The checkpoint in the file `name`, which the log signed, and its note; `None` when there is no such file.
+    pub(crate) fn signed(
         &self,
+        name: &str,
         key: &VerifierKey,
     ) -> Result<Option<(Checkpoint, Note)>, VerifyError> {
-        let flawed = |flaw| VerifyError::new(CHECKPOINT, flaw);
-        let bytes = match fs::read(self.dir.join(CHECKPOINT)) {
+        let flawed = |flaw| VerifyError::new(name, flaw);
+        let bytes = match fs::read(self.dir.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             read => read.map_err(|error| flawed(Flaw::Io(error)))?,
         };
@@ -72,9 +76,9 @@ impl LedgerFiles {
         dirs.iter().try_for_each(|dir| sync_dir(dir))
     }
 
-    /// Replaces the checkpoint, durably.
-    pub(crate) fn write_checkpoint(&self, note: &str) -> io::Result<()> {
-        write_aside(&self.dir.join(CHECKPOINT), note.as_bytes())?;
+    /// Replaces the note in the file `name`, durably.
+    pub(crate) fn write_note(&self, name: &str, note: &str) -> io::Result<()> {
+        write_aside(&self.dir.join(name), note.as_bytes())?;
         sync_dir(&self.dir)
     }
 

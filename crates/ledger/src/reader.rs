@@ -2,6 +2,7 @@
 //! reads beside the sequencer that grows the log, and a copy of the log as well. Blocks on files.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use strongroom_base::{RequestId, Timestamp, Ttl, limits};
@@ -11,7 +12,7 @@ use strongroom_tlog::{
 };
 
 use crate::fields::LeafFacts;
-use crate::files::{CHECKPOINT, LedgerFiles};
+use crate::files::{CHECKPOINT, COSIGNED, LedgerFiles};
 use crate::leaf::Leaf;
 use crate::verify::{Flaw, VerifyError};
 
@@ -92,7 +93,7 @@ impl Reader {
     /// [`ReadError::Damaged`].
     pub fn checkpoint(&self) -> Result<(Checkpoint, Note), ReadError> {
         let missing = || VerifyError::new(CHECKPOINT, Flaw::Missing);
-        Ok(self.files.signed_checkpoint(&self.key)?.ok_or_else(missing)?)
+        Ok(self.files.signed(CHECKPOINT, &self.key)?.ok_or_else(missing)?)
     }
 
     /// The leaves from number `from` on, at most `limit`.
@@ -180,13 +181,41 @@ impl Reader {
     /// # Errors
     /// [`ReadError`].
     pub fn prove_growth(&self, old: u64) -> Result<(Vec<Hash>, Note), ReadError> {
+        let (mut proofs, note) = self.prove_growth_of_each(&[old])?;
+        Ok((proofs.pop().unwrap_or_default(), note))
+    }
+
+    /// [`Reader::prove_growth`] for each of `olds`, all to one checkpoint.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn prove_growth_of_each(&self, olds: &[u64]) -> Result<(Vec<Vec<Hash>>, Note), ReadError> {
         self.in_one_tree(|tree| {
-            let path = tree
-                .prover()
-                .consistency(old)
-                .map_err(|error| tree.unproved(old, error))?;
-            Ok((path, tree.note.clone()))
+            let prove = |old: &u64| {
+                let proof = tree.prover().consistency(*old);
+                proof.map_err(|error| tree.unproved(*old, error))
+            };
+            let proofs = olds.iter().map(prove).collect::<Result<_, _>>()?;
+            Ok((proofs, tree.note.clone()))
         })
+    }
+
+    /// The newest checkpoint that a witness has cosigned, and its note with the cosignatures, which are not verified.
+    /// `None` when there is none.
+    ///
+    /// # Errors
+    /// [`ReadError::Damaged`].
+    pub fn cosigned(&self) -> Result<Option<(Checkpoint, Note)>, ReadError> {
+        Ok(self.files.signed(COSIGNED, &self.key)?)
+    }
+
+    /// Keeps `note`, a checkpoint of this log with cosignatures under it, instead of the one that [`Reader::cosigned`]
+    /// gives: whole or not at all, and durably.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn keep_cosigned(&self, note: &Note) -> io::Result<()> {
+        self.files.write_note(COSIGNED, &note.to_string())
     }
 
     /// Reads under one checkpoint. A partial tile can be replaced by its successor meanwhile; then under the next.

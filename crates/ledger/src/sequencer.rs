@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::entry::Entry;
-use crate::files::LedgerFiles;
+use crate::files::{CHECKPOINT, LedgerFiles};
 use crate::journal::{Journal, JournalError, Pending};
 use crate::leaf::{Marks, finalize};
 use crate::record::{Outcome, Record};
@@ -74,7 +74,7 @@ impl Staged {
         // The same.
         files.write_tiles(&self.files)?;
         // Tiles, bundles and half-written files that no checkpoint covers. Opening removes them.
-        files.write_checkpoint(&self.note)?;
+        files.write_note(CHECKPOINT, &self.note)?;
         // From here on the entries are in the log; the last leaf's marks say which. Before: superseded partial tiles,
         // which opening removes.
         files.remove(&self.superseded)?;

@@ -9,8 +9,9 @@ use std::sync::{LazyLock, Mutex};
 use base64::Engine as _;
 use proptest::prelude::*;
 use strongroom_base::{RequestId, Timestamp, Ttl, limits};
+use strongroom_secret::Key;
 use strongroom_storage::{Change, Storage as _};
-use strongroom_tlog::{TilePath, VerifierKey};
+use strongroom_tlog::{Cosigner, NoteError, TilePath, VerifierKey};
 
 use crate::entry::{Entry, FieldCipher, Salts, SealError, SealedFields};
 use crate::leaf::{Leaf, LeafFlaw, Marks, PREFIX_BYTES, finalize};
@@ -728,6 +729,83 @@ proptest! {
         });
         prop_assert!(verified.is_err());
     }
+}
+
+/// Every byte of every file of a ledger of a few leaves, with a cosigned checkpoint of fewer.
+#[tokio::test]
+async fn no_changed_byte_of_a_small_ledger_verifies() {
+    let house = House::new();
+    let (ledger, mut sequencer) = house.open().unwrap();
+    let cosigner = Cosigner::from_seed("witness", &Key::fill(|seed| seed.fill(9))).unwrap();
+    close(&ledger, 1..4).await;
+    sequencer.publish().await.unwrap();
+    let (checkpoint, mut note) = ledger.reader().checkpoint().unwrap();
+    note.add(cosigner.cosign(&checkpoint, NOW / 1000).unwrap())
+        .unwrap();
+    ledger.reader().keep_cosigned(&note).unwrap();
+    house.change(&ledger, 4).await;
+    sequencer.publish().await.unwrap();
+
+    let (dir, witnesses) = (house.ledger_dir(), [cosigner.key().clone()]);
+    // Whoever asks for the witness's word refuses a ledger without it.
+    let verify = || {
+        let report = verify(&dir, &key())?;
+        let missing = || VerifyError::new("checkpoint.cosigned", Flaw::Note(NoteError::Unsigned));
+        report.cosigners(&witnesses)?.first().ok_or_else(missing)?;
+        Ok::<_, VerifyError>(report)
+    };
+    let report = verify().unwrap();
+    assert_eq!((report.size, report.cosigned.unwrap().0.size), (4, 3));
+    let names = [
+        "checkpoint",
+        "checkpoint.cosigned",
+        "tile/0/000.p/4",
+        "tile/entries/000.p/4",
+    ];
+    let mut flips = 0;
+    for name in names {
+        let bytes = fs::read(dir.join(name)).unwrap();
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1 << (at % 8);
+            fs::write(dir.join(name), &changed).unwrap();
+            let error = verify().expect_err(&format!("byte {at} of {name}"));
+            let named = error.file.as_str();
+            // The hashes and the root of the entries, when it is an entry that was changed and still is one.
+            let is_place = named == name || name.starts_with("tile/entries") && named == "tile/0/000.p/4";
+            assert!(is_place, "byte {at} of {name}: {error}");
+            flips += 1;
+        }
+        fs::write(dir.join(name), bytes).unwrap();
+    }
+    assert!(flips > 2_000, "{flips}");
+    assert_eq!(verify().unwrap().size, 4);
+
+    // A checkpoint of the log that is not of this history, and one of a larger tree than there is.
+    let twin = House::new();
+    let (ledger, mut sequencer) = twin.open().unwrap();
+    for (numbers, flaw) in [(7..9, "Root"), (9..19, "NotCovered")] {
+        close(&ledger, numbers).await;
+        sequencer.publish().await.unwrap();
+        fs::copy(
+            twin.ledger_dir().join("checkpoint"),
+            dir.join("checkpoint.cosigned"),
+        )
+        .unwrap();
+        let error = verify().unwrap_err();
+        assert_eq!(
+            (error.file.as_str(), format!("{:?}", error.flaw).as_str()),
+            ("checkpoint.cosigned", flaw)
+        );
+    }
+    drop((ledger, sequencer));
+    assert!(matches!(
+        house.open(),
+        Err(OpenError::Damaged(VerifyError {
+            flaw: Flaw::NotCovered,
+            ..
+        }))
+    ));
 }
 
 // --- continuing an older checkpoint

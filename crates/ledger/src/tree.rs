@@ -5,7 +5,7 @@ use strongroom_tlog::{
     Checkpoint, Edge, Hash, Level, NoteError, Signer, TILE_WIDTH, TilePath, decode_bundle, leaf_hash,
 };
 
-use crate::files::{CHECKPOINT, LedgerFiles};
+use crate::files::{CHECKPOINT, COSIGNED, LedgerFiles};
 use crate::leaf::{Leaf, Marks};
 use crate::verify::{Flaw, VerifyError};
 use crate::{OpenError, Position};
@@ -29,10 +29,14 @@ impl Tree {
         let Some(checkpoint) = files.checkpoint(signer.verifier_key())? else {
             refuse_tiles(files)?;
             let tree = Self::default();
-            files.write_checkpoint(&tree.sign_checkpoint(signer)?)?;
+            files.write_note(CHECKPOINT, &tree.sign_checkpoint(signer)?)?;
             return Ok(tree);
         };
         let tree = Self::load(files, &checkpoint)?;
+        let cosigned = files.signed(COSIGNED, signer.verifier_key())?;
+        if cosigned.is_some_and(|(cosigned, _)| cosigned.size > checkpoint.size) {
+            return Err(VerifyError::new(COSIGNED, Flaw::NotCovered).into());
+        }
         files.sweep(checkpoint.size)?;
         Ok(tree)
     }

@@ -7,11 +7,11 @@ use std::path::Path;
 
 use strongroom_base::{RequestId, Timestamp};
 use strongroom_tlog::{
-    BundleError, Checkpoint, CheckpointError, Edge, Hash, Level, Note, NoteError, TileError, TilePath,
-    VerifierKey, decode_bundle, leaf_hash, verify_consistency,
+    BundleError, Checkpoint, CheckpointError, CosignerKey, Edge, Hash, Level, Note, NoteError, ProveError,
+    Prover, TileError, TilePath, VerifierKey, decode_bundle, leaf_hash, verify_consistency,
 };
 
-use crate::files::{CHECKPOINT, LedgerFiles, checkpoint_of};
+use crate::files::{CHECKPOINT, COSIGNED, LedgerFiles, checkpoint_of};
 use crate::leaf::{Leaf, LeafFlaw, Marks, RequestFields};
 use crate::reader::{ReadError, Reader};
 
@@ -30,6 +30,37 @@ pub struct Report {
     pub first: Option<Timestamp>,
     /// The time of the last leaf.
     pub last: Option<Timestamp>,
+    /// The checkpoint that witnesses have cosigned, which this ledger continues, and its note. Who cosigned it is for
+    /// the caller to verify.
+    pub cosigned: Option<(Checkpoint, Note)>,
+}
+
+impl Report {
+    /// Those of `witnesses` that have cosigned the cosigned checkpoint, each once, with the time.
+    ///
+    /// # Errors
+    /// [`VerifyError`] when a cosignature by one of them is wrong.
+    pub fn cosigners<'w>(
+        &self,
+        witnesses: &'w [CosignerKey],
+    ) -> Result<Vec<(&'w CosignerKey, Timestamp)>, VerifyError> {
+        let mut cosigners: Vec<(&CosignerKey, Timestamp)> = Vec::new();
+        let Some((_, note)) = &self.cosigned else {
+            return Ok(cosigners);
+        };
+        for witness in witnesses {
+            match witness.verify(note) {
+                Ok(_) if cosigners.iter().any(|(known, _)| *known == witness) => {}
+                Ok(seconds) => {
+                    let time = Timestamp::from_millis(seconds.saturating_mul(1000));
+                    cosigners.push((witness, time));
+                }
+                Err(NoteError::Unsigned) => {}
+                Err(error) => return Err(VerifyError::new(COSIGNED, Flaw::Note(error))),
+            }
+        }
+        Ok(cosigners)
+    }
 }
 
 /// A file of a ledger is not what it should be.
@@ -110,7 +141,7 @@ pub enum Flaw {
 /// Verifies the ledger in `dir` (a copy of `DATA/ledger`) against its public key: the checkpoint's signature and
 /// origin; that the files are exactly those of its tree; every tile and the root, recomputed from the entries; that
 /// every leaf is strictly encoded, time and watermarks never decrease, the parts of a request are together, and no two
-/// requests have one id.
+/// requests have one id; and that the tree continues that of the cosigned checkpoint.
 ///
 /// Reads one bundle at a time; of earlier ones it keeps 16 bytes a request.
 ///
@@ -207,14 +238,34 @@ pub(crate) fn verify_each(
     if edge.root() != checkpoint.root {
         return Err(VerifyError::new(CHECKPOINT, Flaw::Root));
     }
-    leaves.report(checkpoint.origin, checkpoint.root)
+    let cosigned = verify_cosigned(&files, key, &checkpoint)?;
+    leaves.report(checkpoint, cosigned)
+}
+
+/// The cosigned checkpoint, whose tree that of `newest` continues.
+fn verify_cosigned(
+    files: &LedgerFiles,
+    key: &VerifierKey,
+    newest: &Checkpoint,
+) -> Result<Option<(Checkpoint, Note)>, VerifyError> {
+    let Some((cosigned, note)) = files.signed(COSIGNED, key)? else {
+        return Ok(None);
+    };
+    let proof = Prover::new(newest.size, |path| files.tile(path)).consistency(cosigned.size);
+    let proof = proof.map_err(|error| match error {
+        ProveError::Proof(_) => VerifyError::new(COSIGNED, Flaw::NotCovered),
+        ProveError::Read(error) => error,
+    })?;
+    verify_consistency(cosigned.size, cosigned.root, newest.size, newest.root, &proof)
+        .map_err(|_| VerifyError::new(COSIGNED, Flaw::Root))?;
+    Ok(Some((cosigned, note)))
 }
 
 /// Refuses whatever is not a file of the tree of `size` leaves. (Reading the tree finds what is missing.)
 fn refuse_stray_files(files: &LedgerFiles, size: u64) -> Result<(), VerifyError> {
     files.visit(&mut |name| match name.parse::<TilePath>() {
         Ok(path) if !path.is_in(size) => Err(VerifyError::new(name, Flaw::NotCovered)),
-        Err(_) if name != CHECKPOINT => Err(VerifyError::new(name, Flaw::Unknown)),
+        Err(_) if ![CHECKPOINT, COSIGNED].contains(&name) => Err(VerifyError::new(name, Flaw::Unknown)),
         _ => Ok(()),
     })
 }
@@ -270,7 +321,11 @@ impl Leaves {
         }
     }
 
-    fn report(self, origin: String, root: Hash) -> Result<Report, VerifyError> {
+    fn report(
+        self,
+        checkpoint: Checkpoint,
+        cosigned: Option<(Checkpoint, Note)>,
+    ) -> Result<Report, VerifyError> {
         // The leaves of a request are published together.
         if self.unfinished.is_some() {
             let flaw = Flaw::Leaf {
@@ -280,12 +335,13 @@ impl Leaves {
             return Err(VerifyError::new(CHECKPOINT, flaw));
         }
         Ok(Report {
-            origin,
+            origin: checkpoint.origin,
             size: self.size,
-            root,
+            root: checkpoint.root,
             requests: self.ids.len() as u64,
             first: self.first,
             last: self.first.map(|_| Timestamp::from_millis(self.marks.t)),
+            cosigned,
         })
     }
 }

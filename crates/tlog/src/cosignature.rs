@@ -24,6 +24,10 @@ impl CosignerKey {
         &self.0.name
     }
 
+    pub(crate) fn named(&self) -> &NamedKey {
+        &self.0
+    }
+
     /// The time, in seconds since 1970, of the newest of this witness's cosignatures of `note`, all of which must be
     /// good.
     ///
@@ -40,6 +44,20 @@ impl CosignerKey {
             newest = newest.max(Some(time));
         }
         newest.ok_or(NoteError::Unsigned)
+    }
+
+    /// The first cosignature of this witness among the lines of `answer`, which is what it says when it is asked to
+    /// cosign the text of `note` (c2sp.org/tlog-witness). Lines of others are ignored.
+    ///
+    /// # Errors
+    /// [`NoteError::Unsigned`] without one, [`NoteError::Signature`] if it is not good, and when a line is none.
+    pub fn accept(&self, answer: &str, note: &Note) -> Result<SignatureLine, NoteError> {
+        let is_its = |line: &Result<SignatureLine, _>| line.as_ref().map_or(true, |line| line.is_of(&self.0));
+        let mut lines = answer.lines().map(str::parse::<SignatureLine>);
+        let line = lines.find(is_its).ok_or(NoteError::Unsigned)??;
+        let mut cosigned = note.without(self);
+        cosigned.add(line.clone())?;
+        self.verify(&cosigned).map(|_| line)
     }
 }
 
@@ -114,6 +132,40 @@ mod tests {
         };
         let note = signer.sign(&checkpoint.to_string()).unwrap();
         (cosigner, checkpoint, note)
+    }
+
+    #[test]
+    fn of_an_answer_the_witness_s_own_line_is_taken_if_it_is_good() {
+        let (cosigner, checkpoint, note) = cosigned();
+        let other = Cosigner::from_seed("other", &Key::fill(|seed| seed.fill(8))).unwrap();
+        let line = |cosigner: &Cosigner, size| {
+            let checkpoint = Checkpoint {
+                size,
+                ..checkpoint.clone()
+            };
+            format!("{}\n", cosigner.cosign(&checkpoint, 1_700_000_000).unwrap())
+        };
+        let (ours, theirs, wrong) = (line(&cosigner, 3), line(&other, 3), line(&cosigner, 4));
+        let accept = |answer: &str| {
+            cosigner
+                .key()
+                .accept(answer, &note)
+                .map(|line| format!("{line}\n"))
+        };
+        assert_eq!(accept(&ours).as_ref(), Ok(&ours));
+        assert_eq!(accept(&(theirs.clone() + &ours)).as_ref(), Ok(&ours));
+        for (answer, why) in [
+            ("", NoteError::Unsigned),
+            (theirs.as_str(), NoteError::Unsigned),
+            (wrong.as_str(), NoteError::Signature),
+            ("cosigned!\n", NoteError::Malformed),
+        ] {
+            assert_eq!(accept(answer), Err(why), "{answer}");
+        }
+        let mut twice = note.clone();
+        twice.add(ours.trim_end().parse().unwrap()).unwrap();
+        assert_eq!(cosigner.key().accept(&ours, &twice).map(|_| ()), Ok(()));
+        assert_eq!(twice.without(cosigner.key()), note);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use aws_lc_rs::digest;
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use strongroom_secret::Key;
 
-use crate::{from_base64, to_base64};
+use crate::{CosignerKey, from_base64, to_base64};
 
 /// The signature type of Ed25519 over the note's text.
 const TYPE_ED25519: u8 = 1;
@@ -264,6 +264,16 @@ impl Note {
         }
     }
 
+    /// The same note without the cosignatures of `key`.
+    #[must_use]
+    pub fn without(&self, key: &CosignerKey) -> Self {
+        let is_others = |line: &&SignatureLine| !line.is_of(key.named());
+        Self {
+            text: self.text.clone(),
+            signatures: self.signatures.iter().filter(is_others).cloned().collect(),
+        }
+    }
+
     /// Adds a signature, which is not verified.
     ///
     /// # Errors
@@ -307,7 +317,7 @@ impl SignatureLine {
         }
     }
 
-    fn is_of(&self, key: &NamedKey) -> bool {
+    pub(crate) fn is_of(&self, key: &NamedKey) -> bool {
         self.key_id == key.id() && self.name == key.name
     }
 }

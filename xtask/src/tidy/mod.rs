@@ -25,7 +25,7 @@ const ONE_REQUEST: [&str; 11] = [
     "crates/ledger/src/record.rs",
 ];
 /// Every format on disk has a page.
-const FORMATS: [&str; 8] = [
+const FORMATS: [&str; 9] = [
     "record",
     "superblock",
     "slots",
@@ -33,6 +33,7 @@ const FORMATS: [&str; 8] = [
     "journal",
     "redb",
     "disclosure",
+    "cosigned",
     "witness",
 ];
 
