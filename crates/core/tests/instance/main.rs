@@ -9,6 +9,7 @@
 
 mod house;
 mod inspection;
+mod interleaving;
 mod lists;
 mod preconditions;
 mod sessions;

@@ -52,13 +52,9 @@ impl StaticEngine {
             };
             for name in names {
                 permit.in_time()?;
-                let Some(row) = permit.load::<SecretRecord>(mount, name).await? else {
+                let Some(secret) = read(permit, mount, name, &mut slugs).await? else {
                     continue;
                 };
-                let Ok(secret) = permit.open(row, Capability::Read) else {
-                    continue;
-                };
-                let secret = read(permit, mount, secret, &mut slugs).await?;
                 bytes += secret.value.len();
                 if bytes > limits::LISTING_BYTES {
                     return Err(Error::TooLarge {
@@ -372,40 +368,57 @@ pub(crate) async fn readable_names(permit: &Permit, mount: &Mount) -> Result<Vec
     }
 }
 
+/// The secret `name`, if there is one and the caller may read it. A value that lies beside its record is looked up after
+/// the record: if that has changed meanwhile, both are loaded again.
 async fn read(
     permit: &Permit,
     mount: &Mount,
-    secret: Opened<SecretRecord>,
+    name: Name,
     slugs: &mut Slugs,
-) -> Result<SecretRead, Error> {
-    let beside = match secret.versions.last() {
-        Some(Version {
-            number,
-            slot: Some(slot),
-            ..
-        }) => {
-            let key = payload_key(mount, secret.id, *slot);
-            let payload = permit.part::<PayloadRecord, _>(mount, &secret, &key).await?;
-            payload
-                .filter(|payload| payload.version == *number)
-                .map(|payload| payload.value)
-        }
-        _ => None,
+) -> Result<Option<SecretRead>, Error> {
+    for _ in 0..ATTEMPTS {
+        let Some(row) = permit.load::<SecretRecord>(mount, name.clone()).await? else {
+            return Ok(None);
+        };
+        let Ok(secret) = permit.open(row, Capability::Read) else {
+            return Ok(None);
+        };
+        let beside = beside(permit, mount, &secret).await?;
+        let lists = slugs.of(permit, &secret.lists).await?;
+        let record = secret.into_record();
+        let value = match (record.current, beside) {
+            (Payload::Inline(value), _) | (Payload::Beside, Some(value)) => value,
+            (Payload::Beside, None) => continue,
+        };
+        return Ok(Some(SecretRead {
+            id: record.id,
+            mount: mount.uid(),
+            name,
+            value,
+            lists,
+        }));
+    }
+    Err(Error::internal("a secret's payload row is missing"))
+}
+
+/// The value of the current version, if it lies beside the record and that still knows it.
+async fn beside(
+    permit: &Permit,
+    mount: &Mount,
+    secret: &Opened<SecretRecord>,
+) -> Result<Option<SecretBytes>, Error> {
+    let Some(Version {
+        number,
+        slot: Some(slot),
+        ..
+    }) = secret.versions.last()
+    else {
+        return Ok(None);
     };
-    let lists = slugs.of(permit, &secret.lists).await?;
-    let name = secret.name().clone();
-    let record = secret.into_record();
-    let value = match record.current {
-        Payload::Inline(value) => value,
-        Payload::Beside => beside.ok_or_else(|| Error::internal("a secret's payload row is missing"))?,
-    };
-    Ok(SecretRead {
-        id: record.id,
-        mount: mount.uid(),
-        name,
-        value,
-        lists,
-    })
+    let key = payload_key(mount, secret.id, *slot);
+    let payload = permit.part::<PayloadRecord, _>(mount, secret, &key).await?;
+    let current = payload.filter(|payload| payload.version == *number);
+    Ok(current.map(|payload| payload.value))
 }
 
 /// The slugs behind ids, each looked up once.
