@@ -10,6 +10,7 @@ mod feed;
 mod schema;
 mod session;
 mod settings;
+mod tls;
 
 use std::ops::Range;
 use std::sync::Arc;

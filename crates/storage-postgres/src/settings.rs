@@ -1,17 +1,14 @@
 //! Where the database is: a connection URL of which we take what is safe.
 
-use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use strongroom_base::limits;
 use strongroom_secret::SecretText;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::tls;
 
 /// How to reach a database. It has no `Debug`: a password is in it.
 pub struct Settings {
@@ -31,11 +28,9 @@ pub enum SettingsError {
     /// A password where logs, histories and process lists keep it.
     #[error("has a password in it: take it out, change it, and give it in a file (--storage-password-file)")]
     Password,
-    /// Encryption without knowing for whom.
-    #[error(
-        "has `sslmode={0}`, which does not see whose database it is: use verify-full with sslrootcert=FILE, or disable"
-    )]
-    WeakTls(String),
+    /// Encryption perhaps, or no mode.
+    #[error("has `sslmode={0}`: it is verify-full, verify-ca, require or disable")]
+    Mode(String),
     /// Nothing to verify the server's certificate with.
     #[error(
         "has no `sslrootcert=FILE`: a database on the network is verified with the certificate of its authority"
@@ -50,8 +45,8 @@ pub enum SettingsError {
 }
 
 impl Settings {
-    /// Reads `url` (as libpq's, with `sslmode` either `disable` or `verify-full`) and the file of its `sslrootcert`.
-    /// Without `sslmode`, a Unix socket is used in clear and anything else is verified.
+    /// Reads `url`, as libpq does, and the file of its `sslrootcert`. But without `sslmode`, a Unix socket is used in clear
+    /// and anything else as with `verify-full`; and the modes that may end up in clear are refused.
     ///
     /// # Errors
     /// [`SettingsError`].
@@ -66,11 +61,16 @@ impl Settings {
         }
         let is_local = |host: &Host| matches!(host, Host::Unix(_));
         let is_local = !config.get_hosts().is_empty() && config.get_hosts().iter().all(is_local);
+        let root = || options.root.as_deref().ok_or(SettingsError::NoRoot);
         let tls = match options.mode.as_deref() {
             Some("disable") => None,
             None if is_local => None,
-            None | Some("verify-full") => Some(tls(options.root.ok_or(SettingsError::NoRoot)?)?),
-            Some(weak) => return Err(SettingsError::WeakTls(weak.to_owned())),
+            None | Some("verify-full") => Some(tls::verify_full(root()?)?),
+            Some("verify-ca") => Some(tls::verify_ca(root()?)?),
+            // libpq: "if a root CA file exists, the behavior will be the same as that of verify-ca"
+            Some("require") if options.root.is_some() => Some(tls::verify_ca(root()?)?),
+            Some("require") => Some(tls::require()?),
+            Some(other) => return Err(SettingsError::Mode(other.to_owned())),
         };
         config
             .ssl_mode(if tls.is_some() {
@@ -110,25 +110,6 @@ fn take_options(url: &str) -> (String, TlsOptions) {
     (format!("{base}?{}", others.join("&")), options)
 }
 
-fn tls(root: PathBuf) -> Result<MakeRustlsConnect, SettingsError> {
-    let flawed = |error: Box<dyn std::error::Error + Send + Sync>| SettingsError::Root(root.clone(), error);
-    let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(&root).map_err(|error| flawed(error.into()))?;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| flawed(error.into()))?;
-        roots.add(certificate).map_err(|error| flawed(error.into()))?;
-    }
-    if roots.is_empty() {
-        return Err(flawed(io::Error::from(io::ErrorKind::UnexpectedEof).into()));
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(MakeRustlsConnect::new(config))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,8 +139,11 @@ mod tests {
                 "{url}"
             );
         }
-        for mode in ["allow", "prefer", "require", "verify-ca"] {
+        for mode in ["allow", "prefer", "verify_full"] {
             assert!(refusal(&format!("postgres://a@h/db?sslmode={mode}")).contains(mode));
+        }
+        for mode in ["verify-full", "verify-ca"] {
+            assert!(refusal(&format!("postgres://a@h/db?sslmode={mode}")).contains("sslrootcert"));
         }
         assert!(refusal("postgres://a@h/db").contains("sslrootcert"));
         assert!(refusal("postgres://a@h/db?sslrootcert=/nowhere").contains("/nowhere"));

@@ -182,6 +182,60 @@ async fn a_database_that_went_back_is_not_used() {
     timeout(LONG, refused).await.unwrap();
 }
 
+/// An authority, and PEMs of a certificate for `host` that it signed and of that one's key.
+fn certificate(host: &str) -> (rcgen::Certificate, String, String) {
+    let mut authority = rcgen::CertificateParams::new(vec![]).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let root = authority.self_signed(&authority_key).unwrap();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let leaf = rcgen::CertificateParams::new(vec![host.to_owned()]).unwrap();
+    let leaf = leaf.signed_by(&key, &issuer).unwrap();
+    (root, leaf.pem(), key.serialize_pem())
+}
+
+/// PostgreSQL's documentation, table 34.1, and that nothing is ever sent in clear.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_modes_of_tls_are_libpqs() {
+    let server = server();
+    let name = server.database().unwrap();
+    let (root, leaf, key) = certificate("127.0.0.1");
+    let (other_root, ..) = certificate("127.0.0.1");
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, pem: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, pem).unwrap();
+        path.display().to_string()
+    };
+    let (root, other_root) = (file("root", root.pem()), file("other", other_root.pem()));
+    let opens = async |host: &str, options: &str| {
+        let url = format!("postgres://strongroom@{host}:{}/{name}?{options}", server.port());
+        let settings = Settings::new(&url, None).unwrap();
+        Database::open(settings, Arc::new(SystemClock::new()))
+            .await
+            .is_ok()
+    };
+    assert!(
+        !opens("127.0.0.1", "sslmode=require").await,
+        "the server has no TLS"
+    );
+    server.speak_tls(&leaf, &key).unwrap();
+    assert!(opens("127.0.0.1", "sslmode=require").await);
+    for mode in ["verify-full", "verify-ca", "require"] {
+        let with = |root: &str| format!("sslmode={mode}&sslrootcert={root}");
+        assert!(opens("127.0.0.1", &with(&root)).await, "{mode}");
+        assert!(!opens("127.0.0.1", &with(&other_root)).await, "{mode}");
+        assert_eq!(
+            opens("localhost", &with(&root)).await,
+            mode != "verify-full",
+            "{mode}"
+        );
+    }
+    assert!(opens("127.0.0.1", &format!("sslrootcert={root}")).await);
+    assert!(!opens("localhost", &format!("sslrootcert={root}")).await);
+}
+
 /// `docs/formats/postgres.md`: these columns are on disk.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tables_of_schema_1() {

@@ -1,9 +1,10 @@
 //! A PostgreSQL cluster of a test's own: in a temporary directory, on a Unix socket and a free loopback port.
 
+use std::fs::Permissions;
 use std::net::TcpListener;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
@@ -99,10 +100,35 @@ impl Postgres {
         self.port
     }
 
-    /// Its data directory, and the user that must own what is put there.
-    #[must_use]
-    pub fn data(&self) -> (PathBuf, Option<u32>) {
-        (self.folder.path().join("data"), self.user)
+    /// From now on it asks for passwords over TCP.
+    ///
+    /// # Errors
+    /// When PostgreSQL refuses.
+    pub fn ask_for_passwords(&self) -> Result<()> {
+        let rules = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
+        std::fs::write(self.folder.path().join("data/pg_hba.conf"), rules)?;
+        self.sql("postgres", "SELECT pg_reload_conf()")?;
+        self.wait_until(
+            "SELECT count(*) FROM pg_hba_file_rules WHERE auth_method = 'scram-sha-256'",
+            "1",
+        )
+    }
+
+    /// From now on it takes TLS connections too, with this certificate and key, both PEM.
+    ///
+    /// # Errors
+    /// When PostgreSQL refuses.
+    pub fn speak_tls(&self, certificate: &str, key: &str) -> Result<()> {
+        let data = self.folder.path().join("data");
+        for (name, pem) in [("server.crt", certificate), ("server.key", key)] {
+            let path = data.join(name);
+            std::fs::write(&path, pem)?;
+            std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+            chown(&path, self.user, None)?;
+        }
+        self.sql("postgres", "ALTER SYSTEM SET ssl = on")?;
+        self.sql("postgres", "SELECT pg_reload_conf()")?;
+        self.wait_until("SHOW ssl", "on")
     }
 
     /// Runs `sql` in `database`; the output, unaligned and without headings.
@@ -147,14 +173,18 @@ impl Postgres {
     }
 
     fn wait_until_ready(&self) -> Result<()> {
+        self.wait_until("SELECT 1", "1")
+    }
+
+    fn wait_until(&self, sql: &str, answer: &str) -> Result<()> {
         for _ in 0..600 {
-            if self.sql("postgres", "SELECT 1").is_ok() {
+            if self.sql("postgres", sql).is_ok_and(|answered| answered == answer) {
                 return Ok(());
             }
             sleep(Duration::from_millis(50));
         }
         let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-        bail!("PostgreSQL is not ready: {log}")
+        bail!("PostgreSQL does not answer {sql} with {answer}: {log}")
     }
 }
 
