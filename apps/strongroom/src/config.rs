@@ -2,6 +2,7 @@
 //!
 //! Everything here is plain code over values; the command line reads the file and the environment.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -19,8 +20,10 @@ const DEFAULT_ADMIN: &str = "admin";
 pub struct Config {
     /// The addresses to serve; at least one. Port 0 takes a free port.
     pub listen: Vec<SocketAddr>,
-    /// Where storage, ledger and journal are.
+    /// Where ledger and journal are, and storage unless `storage` says otherwise.
     pub data_dir: PathBuf,
+    /// The database that is storage; without it, storage is in `data_dir`.
+    pub storage: Option<Database>,
     /// The certificate of the listeners; without it they speak plain HTTP.
     pub tls: Option<TlsFiles>,
     /// The slug of the first administrator, used at the first start only.
@@ -33,6 +36,41 @@ pub struct Config {
     pub log_format: LogFormat,
     /// The least severe event that is logged.
     pub log_level: LogLevel,
+}
+
+/// A database that several nodes may share.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Database {
+    /// Where it is.
+    pub url: DatabaseUrl,
+    /// A file with nothing but the password.
+    pub password_file: Option<PathBuf>,
+}
+
+/// A database's URL as it was given. It has no text in `Debug`: who gives a password in it, which is refused later, does
+/// not find it in a log.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for DatabaseUrl {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DatabaseUrl")
+    }
 }
 
 /// A certificate chain and its private key, both PEM.
@@ -77,6 +115,12 @@ pub struct Settings {
     /// Folder of storage and ledger [default: $XDG_DATA_HOME/strongroom or ~/.local/share/strongroom]
     #[arg(long, value_name = "DIR", env = "STRONGROOM_DATA")]
     pub data: Option<PathBuf>,
+    /// PostgreSQL database to keep secrets in, which other nodes may share [default: a file in the --data folder]
+    #[arg(long, value_name = "URL", env = "STRONGROOM_STORAGE")]
+    pub storage: Option<DatabaseUrl>,
+    /// File with the password of the database
+    #[arg(long, value_name = "FILE", env = "STRONGROOM_STORAGE_PASSWORD_FILE")]
+    pub storage_password_file: Option<PathBuf>,
     /// Certificate chain (PEM); with --tls-key, the listeners speak TLS
     #[arg(long, value_name = "FILE", env = "STRONGROOM_TLS_CERT")]
     pub tls_cert: Option<PathBuf>,
@@ -142,6 +186,9 @@ pub enum ConfigError {
     /// Half of a TLS set-up.
     #[error("--tls-cert and --tls-key belong together: give both or none")]
     HalfTls,
+    /// A password for nothing.
+    #[error("--storage-password-file is of no use without --storage")]
+    NoDatabase,
     /// Not a slug.
     #[error("--admin-slug: {0}")]
     AdminSlug(#[from] strongroom_base::SlugError),
@@ -188,6 +235,8 @@ impl Settings {
                 self.listen
             },
             data: self.data.or(lower.data),
+            storage: self.storage.or(lower.storage),
+            storage_password_file: self.storage_password_file.or(lower.storage_password_file),
             tls_cert: self.tls_cert.or(lower.tls_cert),
             tls_key: self.tls_key.or(lower.tls_key),
             insecure_plaintext: self.insecure_plaintext.or(lower.insecure_plaintext),
@@ -217,6 +266,11 @@ impl Settings {
         if tls.is_none() && !self.insecure_plaintext.unwrap_or(false) {
             refuse_exposed(&listen)?;
         }
+        let storage = match (self.storage, self.storage_password_file) {
+            (Some(url), password_file) => Some(Database { url, password_file }),
+            (None, None) => None,
+            (None, Some(_)) => return Err(ConfigError::NoDatabase),
+        };
         let by_place = if surroundings.stderr_is_terminal {
             LogFormat::Human
         } else {
@@ -228,6 +282,7 @@ impl Settings {
                 .data
                 .or_else(|| surroundings.data_dir())
                 .ok_or(ConfigError::NoDataDir)?,
+            storage,
             tls,
             admin_slug: Slug::new(self.admin_slug.as_deref().unwrap_or(DEFAULT_ADMIN))?,
             open_registration: self.open_registration.unwrap_or(false),
@@ -299,6 +354,7 @@ mod tests {
             Config {
                 listen: vec![DEFAULT_ADDRESS],
                 data_dir: "/home/a/.local/share/strongroom".into(),
+                storage: None,
                 tls: None,
                 admin_slug: Slug::new("admin").unwrap(),
                 open_registration: false,
@@ -314,6 +370,8 @@ mod tests {
         let text = r#"
             listen = ["127.0.0.1:1", "[::1]:2"]
             data = "/d"
+            storage = "postgres://u@h/db"
+            storage-password-file = "/p"
             tls-cert = "/c"
             tls-key = "/k"
             insecure-plaintext = true
@@ -328,6 +386,10 @@ mod tests {
             Config {
                 listen: vec!["127.0.0.1:1".parse().unwrap(), "[::1]:2".parse().unwrap()],
                 data_dir: "/d".into(),
+                storage: Some(Database {
+                    url: DatabaseUrl("postgres://u@h/db".to_owned()),
+                    password_file: Some("/p".into()),
+                }),
                 tls: Some(TlsFiles {
                     cert: "/c".into(),
                     key: "/k".into()
@@ -345,10 +407,10 @@ mod tests {
     fn a_higher_layer_wins_setting_by_setting() {
         let high = "listen = ['127.0.0.1:1']\ndata = '/high'\ninsecure-plaintext = false\nadmin-slug = 'high'\n\
                     open-registration = false\ntls-cert = '/high'\ntls-key = '/high'\ncredentials-out = '/high'\n\
-                    log-format = 'human'\nlog-level = 'error'";
+                    log-format = 'human'\nlog-level = 'error'\nstorage = 'high'\nstorage-password-file = 'high'";
         let low = "listen = ['127.0.0.1:2']\ndata = '/low'\ninsecure-plaintext = true\nadmin-slug = 'low'\n\
                    open-registration = true\ntls-cert = '/low'\ntls-key = '/low'\ncredentials-out = '/low'\n\
-                   log-format = 'json'\nlog-level = 'trace'";
+                   log-format = 'json'\nlog-level = 'trace'\nstorage = 'low'\nstorage-password-file = 'low'";
         let config = |settings: Settings| settings.complete(HOME).unwrap();
         assert_ne!(config(toml(high)), config(toml(low)));
         assert_eq!(config(toml(high).over(toml(low))), config(toml(high)));
@@ -361,6 +423,16 @@ mod tests {
                 cert: "/high".into(),
                 key: "/low".into()
             })
+        );
+    }
+
+    #[test]
+    fn a_url_with_a_password_is_not_in_debug_output() {
+        let settings = toml("storage = 'postgres://u:hunter2@h/db'");
+        let said = format!("{settings:?} {:?}", settings.clone().complete(at_home()));
+        assert!(
+            said.contains("DatabaseUrl") && !said.contains("hunter2"),
+            "{said}"
         );
     }
 
@@ -430,6 +502,7 @@ mod tests {
     fn contradictions_are_refused() {
         assert!(refusal("tls-cert = 'c'").contains("belong together"));
         assert!(refusal("tls-key = 'k'").contains("belong together"));
+        assert!(refusal("storage-password-file = 'f'").contains("without --storage"));
         assert!(refusal("admin-slug = 'Not A Slug'").starts_with("--admin-slug: "));
     }
 

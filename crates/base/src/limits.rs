@@ -61,6 +61,22 @@ pub const COMMIT_QUEUE_OPS: usize = 2 * GROUP_OPS;
 pub const CHANGED_KEYS_KEPT: usize = 64 << 10;
 /// Pages of the embedded database that are kept in memory.
 pub const STORAGE_CACHE_BYTES: usize = 64 << 20;
+/// Connections to a shared database that read.
+pub const DATABASE_READERS: usize = 4;
+/// The longest wait for a shared database: to connect, to answer a read, to let a commit begin or end.
+pub const DATABASE_TIMEOUT: Ttl = Ttl::from_secs(10);
+/// How long a node may hold up the commits of the others while it says nothing; then its commit is undone.
+pub const DATABASE_HOLD: Ttl = Ttl::from_secs(5);
+/// How often a shared database is asked for changes of other nodes when it does not tell of any.
+pub const CHANGES_POLL: Ttl = Ttl::from_millis(250);
+/// A cache answers only while its node has asked for changes within this time.
+pub const CHANGES_FRESH: Ttl = Ttl::from_secs(1);
+/// How long a shared database remembers that a key was deleted, for nodes that were away.
+pub const TOMBSTONES_KEPT: Ttl = Ttl::from_secs(600);
+/// How often older ones are removed.
+pub const TOMBSTONES_EVERY: Ttl = Ttl::from_secs(60);
+/// Tombstones removed at once.
+pub const TOMBSTONES_BATCH: usize = 10_000;
 /// Pause before failed storage is opened a second time; it doubles with each attempt.
 pub const REOPEN_PAUSE: Ttl = Ttl::from_millis(100);
 /// The longest such pause.

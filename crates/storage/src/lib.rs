@@ -18,7 +18,8 @@ use strongroom_base::limits;
 
 pub use embedded::{Backend, Companion, Embedded, Failure, KeyRange};
 pub use memory::Memory;
-pub use stage::Group;
+pub use recent::Recent;
+pub use stage::{Group, Stage};
 
 /// The number of a change. Every change of an instance has its own, in commit order; zero comes before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

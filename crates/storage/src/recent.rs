@@ -9,7 +9,8 @@ use strongroom_base::limits;
 
 use crate::{Changes, Revision};
 
-pub(crate) struct Recent {
+/// The keys that the last groups wrote.
+pub struct Recent {
     /// The newest revision, apart from the log so that a follower who is up to date takes no lock.
     head: AtomicU64,
     log: Mutex<Log>,
@@ -24,7 +25,8 @@ struct Log {
 
 impl Recent {
     /// Nothing is known of what led to `head`.
-    pub(crate) fn new(head: Revision) -> Self {
+    #[must_use]
+    pub fn new(head: Revision) -> Self {
         let log = Log {
             floor: head,
             keys: VecDeque::new(),
@@ -36,12 +38,14 @@ impl Recent {
     }
 
     /// The newest revision.
-    pub(crate) fn head(&self) -> Revision {
+    #[must_use]
+    pub fn head(&self) -> Revision {
         Revision(self.head.load(Ordering::Acquire))
     }
 
     /// Keys written after `after`; whole groups, until there are `limit` keys.
-    pub(crate) fn after(&self, after: Revision, limit: usize) -> Changes {
+    #[must_use]
+    pub fn after(&self, after: Revision, limit: usize) -> Changes {
         let head = self.head();
         if after == head {
             return Changes::Page {
@@ -67,9 +71,12 @@ impl Recent {
         }
     }
 
-    /// A group that wrote `keys` moved the head to `head`.
-    pub(crate) fn publish(&self, head: Revision, keys: impl Iterator<Item = Vec<u8>>) {
+    /// Groups that wrote `keys`, all those since the head or more, moved it to `head`. One that is not ahead is old news.
+    pub fn publish(&self, head: Revision, keys: impl Iterator<Item = Vec<u8>>) {
         let mut log = self.lock();
+        if head <= self.head() {
+            return;
+        }
         log.keys.extend(keys.map(|key| (head, key)));
         while log.keys.len() > limits::CHANGED_KEYS_KEPT
             || log
@@ -86,7 +93,7 @@ impl Recent {
     }
 
     /// Forgets everything before `head`.
-    pub(crate) fn reset(&self, head: Revision) {
+    pub fn reset(&self, head: Revision) {
         *self.lock() = Log {
             floor: head,
             keys: VecDeque::new(),

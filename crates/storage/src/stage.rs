@@ -14,7 +14,7 @@ pub struct Group {
 }
 
 /// A group in the making: an overlay over the stored rows.
-pub(crate) struct Stage {
+pub struct Stage {
     start: Revision,
     group: Group,
     notes: Vec<u8>,
@@ -22,7 +22,8 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// An empty group upon the revision `head`.
-    pub(crate) fn new(head: Revision) -> Self {
+    #[must_use]
+    pub fn new(head: Revision) -> Self {
         Self {
             start: head,
             group: Group {
@@ -35,7 +36,10 @@ impl Stage {
 
     /// Adds `change` and gives its revision, or `None` when a precondition does not hold: then nothing is added.
     /// `stored` gives the revision of a stored row.
-    pub(crate) fn add(
+    ///
+    /// # Errors
+    /// Those of `stored`.
+    pub fn add(
         &mut self,
         change: Change,
         stored: impl Fn(&[u8]) -> Result<Option<Revision>, Failure>,
@@ -68,7 +72,8 @@ impl Stage {
     }
 
     /// The group with its outbox row, or `None` when every change was refused.
-    pub(crate) fn finish(self) -> Option<Group> {
+    #[must_use]
+    pub fn finish(self) -> Option<Group> {
         let mut group = self.group;
         if !self.notes.is_empty() {
             let row = Row {

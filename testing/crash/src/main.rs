@@ -29,6 +29,7 @@ async fn serve(home: PathBuf, bug: Option<Bug>) -> Result<()> {
     let config = Config {
         listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
         data_dir: home.join("data"),
+        storage: None,
         tls: None,
         admin_slug: Slug::new("admin")?,
         open_registration: true,

@@ -3,7 +3,9 @@
 //! What a test wants that cannot be had fails it, by name; nothing is skipped.
 
 mod home;
+mod postgres;
 mod server;
 
 pub use home::Home;
+pub use postgres::{Postgres, free_port, signal};
 pub use server::{Server, program};

@@ -14,6 +14,7 @@ const FLOORS: [&[&str]; 10] = [
     ],
     &[
         "strongroom-storage-redb",
+        "strongroom-storage-postgres",
         "strongroom-barrier",
         "strongroom-ledger",
         "strongroom-client",
@@ -34,8 +35,9 @@ const FLOORS: [&[&str]; 10] = [
 ];
 
 /// What a dialect never touches: decisions and storage are not its business.
-const NOT_FOR_DIALECTS: [&str; 6] = [
+const NOT_FOR_DIALECTS: [&str; 7] = [
     "strongroom-storage",
+    "strongroom-storage-postgres",
     "strongroom-storage-redb",
     "strongroom-barrier",
     "strongroom-ledger",

@@ -25,13 +25,14 @@ const ONE_REQUEST: [&str; 11] = [
     "crates/ledger/src/record.rs",
 ];
 /// Every format on disk has a page.
-const FORMATS: [&str; 9] = [
+const FORMATS: [&str; 10] = [
     "record",
     "superblock",
     "slots",
     "leaf",
     "journal",
     "redb",
+    "postgres",
     "disclosure",
     "cosigned",
     "witness",

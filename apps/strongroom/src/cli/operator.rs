@@ -12,7 +12,7 @@ use crate::cli::exit;
 use crate::cli::failure::Failure;
 use crate::cli::remote::Output;
 use crate::cli::up::complete;
-use crate::config::Settings;
+use crate::config::{DatabaseUrl, Settings};
 use crate::server::boot::{AtRest, BootError, inspect};
 use crate::server::environment::Environment;
 
@@ -33,6 +33,17 @@ pub(super) struct Place {
     /// Folder of storage and ledger [default: $XDG_DATA_HOME/strongroom or ~/.local/share/strongroom]
     #[arg(long, value_name = "DIR", env = "STRONGROOM_DATA", hide_env_values = true)]
     data: Option<PathBuf>,
+    /// PostgreSQL database that the instance is in [default: a file in the --data folder]
+    #[arg(long, value_name = "URL", env = "STRONGROOM_STORAGE", hide_env_values = true)]
+    storage: Option<DatabaseUrl>,
+    /// File with the password of the database
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "STRONGROOM_STORAGE_PASSWORD_FILE",
+        hide_env_values = true
+    )]
+    storage_password_file: Option<PathBuf>,
     /// How results are printed
     #[arg(long, value_name = "FORM", value_enum, default_value = "table")]
     output: Output,
@@ -61,11 +72,13 @@ impl Place {
     async fn open(self) -> Result<AtRest, Failure> {
         let settings = Settings {
             data: self.data,
+            storage: self.storage,
+            storage_password_file: self.storage_password_file,
             ..Settings::default()
         };
         let config = complete(settings).map_err(|error| Failure::of(&error))?;
         let environment = Environment::of_process().ok_or_else(|| Failure::of(&BootError::NoHome))?;
-        inspect(&config.data_dir, &environment)
+        inspect(&config, &environment)
             .await
             .map_err(|error| Failure::of(&error))
     }

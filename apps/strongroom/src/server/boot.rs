@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use strongroom_barrier::RootKey;
-use strongroom_base::{Clock, InstanceId, RequestId, Rng, SystemClock, SystemRng, limits};
+use strongroom_base::{Clock, InstanceId, RequestId, Rng, SystemClock, SystemRng};
 use strongroom_core::accounts::Login;
 use strongroom_core::inspection::Inspection;
 use strongroom_core::superblock::{Superblock, SuperblockError, slots_key};
@@ -22,11 +22,13 @@ use strongroom_ledger::{Journal, JournalError};
 use strongroom_seal::key_file::{self, KeyFileError};
 use strongroom_seal::{SealError, SealKey, SealKeyError, SlotKind, Slots};
 use strongroom_secret::{SecretBuffer, SecretText};
-use strongroom_storage::{Backend, Embedded, Storage, Unavailable};
+use strongroom_storage::{Backend, Storage, Unavailable};
+use strongroom_storage_postgres::SettingsError;
 use strongroom_storage_redb::RedbBackend;
 
-use super::data_dir::{DataDir, DataDirError, STORAGE, create_private_dir, write_private};
+use super::data_dir::{DataDir, DataDirError, LEDGER, STORAGE, create_private_dir, write_private};
 use super::environment::Environment;
+use super::storage;
 use crate::config::Config;
 
 /// Characters of the first administrator's password: 24 of 62 are 142 bits.
@@ -44,6 +46,18 @@ pub enum BootError {
     /// The storage file.
     #[error(transparent)]
     StorageFile(#[from] strongroom_storage_redb::OpenError),
+    /// The URL of the database.
+    #[error("the URL of --storage {0}")]
+    StorageUrl(#[from] SettingsError),
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] strongroom_storage_postgres::OpenError),
+    /// The database's password.
+    #[error("cannot read the password of the database in `{}`", .0.display())]
+    Password(PathBuf, #[source] io::Error),
+    /// Two storages.
+    #[error("the data directory `{}` has a storage of its own: give another --data with this --storage", .0.display())]
+    Embedded(PathBuf),
     /// Storage cannot answer.
     #[error(transparent)]
     Storage(#[from] Unavailable),
@@ -55,7 +69,8 @@ pub enum BootError {
     Superblock(#[from] SuperblockError),
     /// An instance was here and its storage is empty.
     #[error(
-        "the storage is empty, and there was an instance here before: restore the data directory from a backup"
+        "the storage is empty, and there was an instance here before: give the --storage that it had, or restore the \
+         data directory from a backup"
     )]
     Lost,
     /// Nothing is there to be looked at.
@@ -108,8 +123,7 @@ pub(super) async fn boot<B: Backend>(
 ) -> Result<Booted, BootError> {
     let data_dir = DataDir::open(&config.data_dir)?;
     let journal = Journal::open(&data_dir.journal())?;
-    let backend = RedbBackend::open(&data_dir.storage(), limits::STORAGE_CACHE_BYTES)?;
-    let storage: Arc<dyn Storage> = Arc::new(Embedded::open(wrap(backend), Arc::new(journal.sync_handle()))?);
+    let storage = storage::open(config.storage.as_ref(), &data_dir, &journal, clock.clone(), wrap).await?;
     let superblock = Superblock::read(&*storage).await?;
     let start = Start {
         config,
@@ -272,25 +286,34 @@ pub(crate) struct AtRest {
     _data_dir: DataDir,
 }
 
-/// Opens the instance in the directory at `path`, in which no server runs, without starting it.
+/// Opens the instance that `config` names, in whose data directory no server runs, without starting it.
 ///
 /// # Errors
 /// [`BootError`].
-pub(crate) async fn inspect(path: &Path, environment: &Environment) -> Result<AtRest, BootError> {
-    if !path.join(STORAGE).exists() {
+pub(crate) async fn inspect(config: &Config, environment: &Environment) -> Result<AtRest, BootError> {
+    let path = &config.data_dir;
+    let present = if config.storage.is_some() { LEDGER } else { STORAGE };
+    if !path.join(present).exists() {
         return Err(BootError::NoInstance(path.to_owned()));
     }
     let data_dir = DataDir::open(path)?;
     let journal = Journal::open(&data_dir.journal())?;
-    let backend = RedbBackend::open(&data_dir.storage(), limits::STORAGE_CACHE_BYTES)?;
-    let storage: Arc<dyn Storage> = Arc::new(Embedded::open(backend, Arc::new(journal.sync_handle()))?);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let storage = storage::open(
+        config.storage.as_ref(),
+        &data_dir,
+        &journal,
+        clock.clone(),
+        |backend| backend,
+    )
+    .await?;
     let superblock = Superblock::read(&*storage).await?.ok_or(BootError::Lost)?;
     let unsealed = unseal(&*storage, &superblock, environment, env_key(environment)?).await?;
     let foundations = Foundations {
         data_dir: path.to_owned(),
         storage,
         journal,
-        clock: Arc::new(SystemClock::new()),
+        clock,
         rng: Arc::new(SystemRng::default()),
     };
     Ok(AtRest {

@@ -3,7 +3,7 @@
 //! | entry | what |
 //! |---|---|
 //! | `lock` | held while a server runs |
-//! | `strongroom.redb` | storage |
+//! | `strongroom.redb` | storage, unless a database is |
 //! | `slots.bak` | a copy of the seal slots |
 //! | `journal/` | audit records on their way into the ledger |
 //! | `ledger/`, `ledger.vkey` | the ledger and its public key |
@@ -17,6 +17,8 @@ use rustix::fs::{FlockOperation, flock};
 
 /// The storage file.
 pub(super) const STORAGE: &str = "strongroom.redb";
+/// The folder of the ledger.
+pub(super) const LEDGER: &str = "ledger";
 
 /// Everything that may lie in a data directory; the last is what a file system's root has of its own.
 const ENTRIES: [&str; 7] = [
@@ -24,7 +26,7 @@ const ENTRIES: [&str; 7] = [
     STORAGE,
     "slots.bak",
     "journal",
-    "ledger",
+    LEDGER,
     "ledger.vkey",
     "lost+found",
 ];
@@ -120,7 +122,7 @@ impl DataDir {
     /// Removes what a first start left that ended before its commit: an empty ledger under a key that nobody has.
     pub(super) fn discard_unfinished_start(&self) -> Result<(), DataDirError> {
         let io = |error| DataDirError::Io(self.path.clone(), error);
-        let ledger = self.path.join("ledger");
+        let ledger = self.path.join(LEDGER);
         if ledger.exists() {
             fs::remove_dir_all(ledger).map_err(io)?;
         }

@@ -7,6 +7,7 @@ pub mod greeting;
 pub mod listen;
 pub mod operations;
 pub mod shutdown;
+mod storage;
 pub mod telemetry;
 pub mod witness;
 
