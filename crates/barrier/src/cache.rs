@@ -1,4 +1,4 @@
-//! What may be answered without reading storage: decoded records and sorted folders, for as long as the storage's
+//! What may be answered without reading storage: decoded records and sorted listings, for as long as the storage's
 //! change feed names none of their keys.
 
 use std::any::Any;
@@ -8,17 +8,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use quick_cache::sync::Cache as QuickCache;
 use strongroom_storage::{Changes, Revision, Storage, Unavailable};
 
+use crate::listing::Listings;
 use crate::planes;
-use crate::view::Child;
 
 const RECORDS: usize = 20_000;
-const FOLDERS: usize = 1_000;
 /// Keys asked of the change feed at once.
 const PAGE: usize = 4_096;
 
 pub(crate) struct Cache {
     records: QuickCache<Box<[u8]>, Arc<dyn Any + Send + Sync>>,
-    folders: QuickCache<Box<[u8]>, Arc<[Child]>>,
+    pub(crate) listings: Listings,
     /// Everything up to this revision has been invalidated.
     followed: AtomicU64,
     /// Counts invalidations. It grows before entries are removed, so that a reader who loaded an entry earlier and
@@ -33,7 +32,7 @@ impl Cache {
     pub(crate) fn new(head: Revision) -> Self {
         Self {
             records: QuickCache::new(RECORDS),
-            folders: QuickCache::new(FOLDERS),
+            listings: Listings::default(),
             followed: AtomicU64::new(head.0),
             invalidations: AtomicU64::new(0),
         }
@@ -55,7 +54,7 @@ impl Cache {
                 Changes::Compacted { head } => {
                     self.invalidations.fetch_add(1, Ordering::AcqRel);
                     self.records.clear();
-                    self.folders.clear();
+                    self.listings.clear();
                     self.followed.fetch_max(head.0, Ordering::AcqRel);
                 }
             }
@@ -73,25 +72,14 @@ impl Cache {
         }
     }
 
-    pub(crate) fn folder(&self, key: &[u8]) -> Option<Arc<[Child]>> {
-        self.folders.get(key)
-    }
-
-    pub(crate) fn keep_folder(&self, before: &Before, key: &[u8], children: Arc<[Child]>) {
-        self.folders.insert(key.into(), children);
-        if self.has_changed(before) {
-            self.folders.remove(key);
-        }
-    }
-
     fn has_changed(&self, before: &Before) -> bool {
         self.invalidations.load(Ordering::Acquire) != before.0
     }
 
     fn invalidate(&self, key: &[u8]) {
         self.records.remove(key);
-        for folder in planes::folders_of(key) {
-            self.folders.remove(folder);
+        for (listing, item) in planes::listings_of(key) {
+            self.listings.mark(listing, item);
         }
     }
 }

@@ -14,8 +14,10 @@ pub mod xaes;
 
 mod barrier;
 mod cache;
+mod listing;
 mod names;
 mod place;
+mod source;
 mod view;
 
 pub use barrier::{Barrier, BarrierError};
@@ -23,4 +25,5 @@ pub use envelope::Record;
 pub use keyring::RootKey;
 pub use place::Place;
 pub use planes::{Kind, StorageKey};
+pub use source::Named;
 pub use view::{Child, Folder, Stored, View};

@@ -16,6 +16,8 @@ use strongroom_base::{MountId, WorkspaceId};
 const SYSTEM_PLANE: u8 = 1;
 const NAMES_PLANE: u8 = 2;
 const ORDERED_PLANE: u8 = 3;
+/// An id at the end of an ordered key.
+const ID_BYTES: usize = 16;
 /// Plane, workspace and mount before the first token of a name.
 const NAMES_HEADER: usize = 9;
 
@@ -198,6 +200,19 @@ pub(crate) fn folders_of(key: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// The keys of the listings that the row at `key` is in, each with the row's item there: of a name, its folders and its
+/// token in each; of an ordered row, what comes before its last id, and that id.
+pub(crate) fn listings_of(key: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let in_folders = folders_of(key).filter_map(|folder| {
+        let (token, _) = first_token(key.get(folder.len()..)?)?;
+        Some((folder, token))
+    });
+    let is_ordered = key.first() == Some(&ORDERED_PLANE);
+    let in_index = key.split_last_chunk::<ID_BYTES>();
+    let in_index = in_index.filter(|_| is_ordered);
+    in_folders.chain(in_index.map(|(prefix, id)| (prefix, &id[..])))
+}
+
 /// All keys that begin with `prefix`.
 #[must_use]
 pub(crate) fn under(prefix: &[u8]) -> Range<Vec<u8>> {
@@ -236,5 +251,19 @@ mod tests {
         assert_eq!(folders_of(&key).collect::<Vec<_>>(), [&root[..], &inner[..]]);
         assert_eq!(folders_of(&inner).collect::<Vec<_>>(), [&root[..]]);
         assert_eq!(folders_of(system("superblock").as_bytes()).count(), 0);
+        let items: Vec<_> = listings_of(&key).collect();
+        assert_eq!(items, [(&root[..], &b"one"[..]), (&inner[..], &b"two"[..])]);
+    }
+
+    #[test]
+    fn an_ordered_row_is_in_the_listing_before_its_last_id() {
+        let key = ordered(WorkspaceId(1), Kind::ByPrincipal, &[b"prefix", &[7; 16]]);
+        let prefix = ordered(WorkspaceId(1), Kind::ByPrincipal, &[b"prefix"]);
+        let items: Vec<_> = listings_of(key.as_bytes()).collect();
+        assert_eq!(items, [(prefix.as_bytes(), &[7; 16][..])]);
+        assert_eq!(
+            listings_of(system("superblock, which is long enough").as_bytes()).count(),
+            0
+        );
     }
 }

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use strongroom_base::{MountId, Name, WorkspaceId, limits};
+use strongroom_base::{MountId, Name, WorkspaceId};
 use strongroom_storage::{Change, Precondition, Revision};
 
 use crate::barrier::{Barrier, BarrierError};
 use crate::envelope::Record;
 use crate::keyring::WorkspaceKeys;
+use crate::listing::{Entries, Shape};
 use crate::planes::{self, Kind, StorageKey};
-
-/// Rows read at once while a folder is listed.
-const PAGE: usize = 1_000;
+use crate::source::{self, Children, Named, Names};
 
 /// One mount of one workspace. Cheap to clone.
 #[derive(Clone)]
@@ -151,11 +150,8 @@ impl View {
     /// When storage cannot answer.
     pub async fn keys(&self, kind: Kind) -> Result<Vec<StorageKey>, BarrierError> {
         let range = planes::under(self.ordered(kind, &[]).as_bytes());
-        let rows = self.barrier.storage().scan(range, None, usize::MAX).await?;
-        Ok(rows
-            .into_iter()
-            .map(|(key, _)| StorageKey::from_bytes(key))
-            .collect())
+        let keys = self.barrier.storage().keys(range, None, usize::MAX).await?;
+        Ok(keys.into_iter().map(StorageKey::from_bytes).collect())
     }
 
     /// The children of `folder` behind `after`, in byte order, at most `limit`.
@@ -168,11 +164,40 @@ impl View {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Child>, BarrierError> {
-        let children = self.children(folder).await?;
-        let start = after.map_or(0, |after| {
-            children.partition_point(|child| child.segment.as_str() <= after)
-        });
-        Ok(children.iter().skip(start).take(limit).cloned().collect())
+        let source = Children {
+            view: self,
+            folder: &folder.0,
+        };
+        self.barrier.cache.follow(&**self.barrier.storage()).await?;
+        let page = |entries: &Entries| {
+            let page = entries.page(after, limit);
+            page.map(|(segment, shape)| Child::new(segment, shape)).collect()
+        };
+        self.barrier.cache.listings.read(&folder.0, &source, page).await
+    }
+
+    /// The names in the ordered records of `kind` whose key is `prefix` and an id, behind `after`, in the order of their
+    /// segments' bytes, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`View::get`].
+    pub async fn names<T: Named>(
+        &self,
+        kind: Kind,
+        prefix: &[u8],
+        after: Option<&Name>,
+        limit: usize,
+    ) -> Result<Vec<Name>, BarrierError> {
+        let prefix = self.ordered(kind, &[prefix]);
+        let source = Names::<T>::new(self, &prefix);
+        self.barrier.cache.follow(&**self.barrier.storage()).await?;
+        let after = after.map(source::text_of);
+        let page = |entries: &Entries| {
+            let page = entries.page(after.as_deref(), limit);
+            page.map(|(text, _)| source::name_of(text)).collect()
+        };
+        let listings = &self.barrier.cache.listings;
+        listings.read(prefix.as_bytes(), &source, page).await
     }
 
     /// Requires that `key` has `revision`, or no record when `None`, as `change` is committed.
@@ -202,82 +227,14 @@ impl View {
     pub fn delete(&self, change: &mut Change, key: &StorageKey) {
         change.deletes.push(key.as_bytes().to_vec());
     }
-
-    async fn children(&self, folder: &Folder) -> Result<Arc<[Child]>, BarrierError> {
-        let before = self.barrier.cache.follow(&**self.barrier.storage()).await?;
-        if let Some(children) = self.barrier.cache.folder(&folder.0) {
-            return Ok(children);
-        }
-        let tokens = self.tokens(folder).await?;
-        let segments = self
-            .keys
-            .names
-            .reveal(&folder.0, tokens.iter().map(|child| &*child.token))?;
-        let mut children: Vec<Child> = segments
-            .into_iter()
-            .zip(tokens)
-            .map(|(segment, child)| Child {
-                segment,
-                is_record: child.is_record,
-                is_folder: child.is_folder,
-            })
-            .collect();
-        children.sort_unstable_by(|a, b| a.segment.cmp(&b.segment));
-        let children: Arc<[Child]> = children.into();
-        self.barrier
-            .cache
-            .keep_folder(&before, &folder.0, children.clone());
-        Ok(children)
-    }
-
-    /// The tokens of the children of `folder`, each once, in token order. Below a child that is a folder itself, the
-    /// scan leaps to the next child at the end of each page.
-    async fn tokens(&self, folder: &Folder) -> Result<Vec<TokenChild>, BarrierError> {
-        let mut children: Vec<TokenChild> = Vec::new();
-        let mut range = planes::under(&folder.0);
-        let mut after = None;
-        loop {
-            let rows = self
-                .barrier
-                .storage()
-                .scan(range.clone(), after.take(), PAGE)
-                .await?;
-            for (key, _) in &rows {
-                let Some((token, more)) = key.get(folder.0.len()..).and_then(planes::first_token) else {
-                    continue;
-                };
-                if let Some(last) = children.last_mut().filter(|last| *last.token == *token) {
-                    last.is_folder |= more;
-                } else {
-                    children.push(TokenChild {
-                        token: token.into(),
-                        is_record: !more,
-                        is_folder: more,
-                    });
-                }
-            }
-            if children.len() > limits::FOLDER_CHILDREN {
-                return Err(BarrierError::FolderTooLarge);
-            }
-            let (Some((key, _)), Some(last)) = (rows.last(), children.last()) else {
-                return Ok(children);
-            };
-            if rows.len() < PAGE {
-                return Ok(children);
-            }
-            if last.is_folder {
-                let mut subtree = folder.0.clone();
-                planes::push_token(&mut subtree, &last.token);
-                range.start = planes::successor(&subtree);
-            } else {
-                after = Some(key.clone());
-            }
-        }
-    }
 }
 
-struct TokenChild {
-    token: Box<[u8]>,
-    is_record: bool,
-    is_folder: bool,
+impl Child {
+    fn new(segment: &str, shape: Shape) -> Self {
+        Self {
+            segment: segment.to_owned(),
+            is_record: shape.is_record,
+            is_folder: shape.is_folder,
+        }
+    }
 }

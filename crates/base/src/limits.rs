@@ -18,8 +18,10 @@ pub const SLUG_BYTES: usize = 64;
 pub const LIST_ENTRIES: usize = 256;
 /// Different principals in the lists of one save.
 pub const SAVE_PRINCIPALS: usize = 1000;
-/// The values of one listing together.
+/// The values, names and lists of one listing together, and [`LISTED_BYTES`] for each secret.
 pub const LISTING_BYTES: usize = 32 << 20;
+/// What a secret takes in a listing beside its texts.
+pub const LISTED_BYTES: usize = 64;
 /// Secrets in one save or one selection.
 pub const BATCH_ENTRIES: usize = 1000;
 /// Things on one page of an answer.
@@ -32,6 +34,8 @@ pub const VERSIONS_KEPT: usize = 10;
 pub const FOLDER_CHILDREN: usize = 1_000_000;
 /// The time that a request may take.
 pub const REQUEST_SECS: u64 = 60;
+/// The time after which an answer that can be continued ends with what was found so far.
+pub const PARTIAL_ANSWER_SECS: u64 = 10;
 /// Sessions of a principal that are counted; there may be more.
 pub const SESSIONS_COUNTED: usize = 1_000;
 /// Expired leases that are cleaned up in one commit.
@@ -43,7 +47,7 @@ pub const LABEL_BYTES: usize = 256;
 /// Nesting of a JSON document from outside.
 pub const JSON_DEPTH: usize = 64;
 /// Mounts of a workspace.
-pub const MOUNTS: usize = 10_000;
+pub const MOUNTS: u32 = 10_000;
 /// Length of a password in bytes: below it is guessable, above it is a denial of service.
 pub const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=1024;
 /// A token's text; a longer one is refused unhashed.
@@ -59,6 +63,10 @@ pub const GROUP_BYTES: usize = 4 << 20;
 pub const COMMIT_QUEUE_OPS: usize = 2 * GROUP_OPS;
 /// Changed keys that embedded storage remembers for followers.
 pub const CHANGED_KEYS_KEPT: usize = 64 << 10;
+/// Sorted listings that are kept in memory: one of the longest folder there may be, with names of ten characters.
+pub const LISTINGS_BYTES: usize = 64 << 20;
+/// As many of them.
+pub const LISTINGS: usize = 1_000;
 /// Pages of the embedded database that are kept in memory.
 pub const STORAGE_CACHE_BYTES: usize = 64 << 20;
 /// Connections to a shared database that read.

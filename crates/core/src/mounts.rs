@@ -63,7 +63,7 @@ impl Mounts {
         let prefix = workspace.0.to_be_bytes();
         let rows = self
             .view
-            .scan::<MountRecord>(Kind::Mount, &prefix, None, limits::MOUNTS)
+            .scan::<MountRecord>(Kind::Mount, &prefix, None, limits::MOUNTS as usize)
             .await?;
         let mut mounts = Vec::with_capacity(rows.len());
         for (_, row) in rows {
@@ -95,21 +95,10 @@ impl Mounts {
             {
                 return self.by_id(workspace, found.record.0).await;
             }
-            let prefix = workspace.0.to_be_bytes();
-            let rows = self
-                .view
-                .scan::<MountRecord>(Kind::Mount, &prefix, None, limits::MOUNTS)
-                .await?;
-            if rows.len() == limits::MOUNTS {
-                return Err(Error::invalid(
-                    "appHost",
-                    format!("would be app {}, one too many", limits::MOUNTS + 1),
-                ));
-            }
-            let id = MountId(
-                rows.last()
-                    .map_or(1, |(_, row)| row.record.id.0.saturating_add(1)),
-            );
+            let id = self.free_id(workspace).await?.ok_or_else(|| {
+                let why = format!("would be app {}, one too many", limits::MOUNTS + 1);
+                Error::invalid("appHost", why)
+            })?;
             let mut change = Change::default();
             let Surroundings { clock, rng, .. } = &*self.surroundings;
             add(&self.view, &mut change, workspace, id, &path, clock.now(), &**rng)?;
@@ -121,6 +110,21 @@ impl Mounts {
         Err(Error::Conflict(
             "many apps are being made at the same time: try again".into(),
         ))
+    }
+
+    /// The lowest id that no mount has. INVARIANT: mounts are numbered from one without a gap, and none is removed.
+    async fn free_id(&self, workspace: WorkspaceId) -> Result<Option<MountId>, Error> {
+        let (mut taken, mut free) = (0, limits::MOUNTS + 1);
+        while free - taken > 1 {
+            let middle = taken + (free - taken) / 2;
+            let key = key(&self.view, workspace, MountId(middle));
+            if self.view.get::<MountRecord>(&key).await?.is_some() {
+                taken = middle;
+            } else {
+                free = middle;
+            }
+        }
+        Ok((free <= limits::MOUNTS).then_some(MountId(free)))
     }
 
     async fn mount(&self, workspace: WorkspaceId, record: &MountRecord) -> Result<Mount, Error> {

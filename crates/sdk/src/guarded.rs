@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use strongroom_barrier::{Record, StorageKey, Stored};
+use strongroom_barrier::{Named, Record, StorageKey, Stored};
 use strongroom_base::{Name, PrincipalId};
 use strongroom_policy::Lists;
 use strongroom_storage::Revision;
@@ -15,8 +15,8 @@ pub trait Protected: Record {
     fn owner(&self) -> PrincipalId;
 }
 
-/// A record that only says where others are: it holds names and ids, and never a value.
-pub trait IndexRow: Record {}
+/// A record that only says where another one is: it holds its name and ids, and never a value.
+pub trait IndexRow: Named {}
 
 /// A row that was loaded and that nobody has decided about. Only [`crate::Permit::open`] looks inside.
 pub struct Guarded<T> {

@@ -1,19 +1,16 @@
 //! All that an engine may act with. Without a permit it has no data, no clock, no way to act.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
-use strongroom_barrier::{BarrierError, Folder, Kind, Record, StorageKey, Stored, View};
-use strongroom_base::{Clock, Monotonic, Name, Rng, Timestamp};
+use strongroom_barrier::{BarrierError, Child, Folder, Kind, Record, StorageKey, Stored, View};
+use strongroom_base::{Clock, Monotonic, Name, Rng, Timestamp, limits};
 use strongroom_identity::{Directory, Session};
 use strongroom_ledger::{Ledger, Outcome};
 use strongroom_policy::{Allowed, Capability, Denied, Resource, Subject, decide};
 use strongroom_storage::{Change, CommitError, Storage};
 
 use crate::{Error, Guarded, IndexRow, Mount, Opened, Protected, RequestRecord};
-
-/// Names read at once while they are visited.
-const NAMES_PAGE: usize = 1_000;
 
 /// What all permits of an instance share.
 pub struct Surroundings {
@@ -131,6 +128,13 @@ impl Permit {
         }
     }
 
+    /// For loops whose answer may be a part: whether the caller has waited long enough for this one.
+    #[must_use]
+    pub fn is_time_to_answer(&self) -> bool {
+        let rest = Duration::from_secs(limits::REQUEST_SECS - limits::PARTIAL_ANSWER_SECS);
+        self.surroundings.clock.monotonic().plus(rest) >= self.deadline
+    }
+
     /// Loads the row called `name` in `mount`, undecided. The record notes that it was asked for.
     ///
     /// # Errors
@@ -223,55 +227,53 @@ impl Permit {
         Ok(mount.view.scan(kind, prefix, after, limit).await?)
     }
 
-    /// Shows `visit` the names of `mount` behind `after`, in the order of their segments' bytes, until it breaks. Names
-    /// only: nothing is decided or opened.
+    /// The names in the index rows of `mount` whose keys are `prefix` and an id, behind `after`, in the order of their
+    /// segments' bytes, at most `limit`.
     ///
     /// # Errors
-    /// When storage cannot answer, or there is no time left.
-    pub async fn visit_names(
+    /// As [`Permit::index`].
+    pub async fn index_names<T: IndexRow>(
         &self,
         mount: &Mount,
+        kind: Kind,
+        prefix: &[u8],
         after: Option<&Name>,
-        mut visit: impl FnMut(Name) -> ControlFlow<()> + Send,
-    ) -> Result<(), Error> {
+        limit: usize,
+    ) -> Result<Vec<Name>, Error> {
+        Ok(mount.view.names::<T>(kind, prefix, after, limit).await?)
+    }
+
+    /// The names of `mount` behind `after`, in the order of their segments' bytes, at most `limit`. Names only: nothing
+    /// is decided or opened.
+    ///
+    /// # Errors
+    /// When storage cannot answer.
+    pub async fn names(&self, mount: &Mount, after: Option<&Name>, limit: usize) -> Result<Vec<Name>, Error> {
         let view = &mount.view;
-        let mut innermost = OpenFolder {
-            folder: view.root(),
-            segments: Vec::new(),
-            after: None,
-        };
-        let mut open = Vec::new();
+        let mut open = vec![OpenFolder::new(view.root(), Vec::new())];
         for segment in after.into_iter().flat_map(Name::segments) {
-            innermost.after = Some(segment.clone());
-            let inner = innermost.enter(view)?;
-            open.push(std::mem::replace(&mut innermost, inner));
-        }
-        open.push(innermost);
-        while let Some(folder) = open.last_mut() {
-            self.in_time()?;
-            let page = view
-                .list(&folder.folder, folder.after.as_deref(), NAMES_PAGE)
-                .await?;
-            let is_last_page = page.len() < NAMES_PAGE;
-            let mut inner = None;
-            for child in page {
-                if child.is_record && visit(folder.name_of(&child.segment)).is_break() {
-                    return Ok(());
-                }
-                folder.after = Some(child.segment);
-                if child.is_folder {
-                    inner = Some(folder.enter(view)?);
-                    break;
-                }
+            if let Some(folder) = open.last_mut() {
+                folder.after = Some(segment.clone());
+                let inner = folder.enter(view, segment)?;
+                open.push(inner);
             }
-            match inner {
+        }
+        let mut names = Vec::new();
+        while let Some(folder) = open.last_mut().filter(|_| names.len() < limit) {
+            let Some(child) = folder.next(view, limit).await? else {
+                open.pop();
+                continue;
+            };
+            if child.is_record {
+                names.push(folder.name_of(&child.segment));
+            }
+            if child.is_folder {
                 // What lies in a folder comes before what lies behind it.
-                Some(inner) => open.push(inner),
-                None if is_last_page => drop(open.pop()),
-                None => {}
+                let inner = folder.enter(view, &child.segment)?;
+                open.push(inner);
             }
         }
-        Ok(())
+        Ok(names)
     }
 
     /// Commits `change` together with the request's record. The only way to storage.
@@ -308,25 +310,48 @@ impl Permit {
     }
 }
 
-/// A folder whose names are being visited.
+/// A folder that is being walked through.
 struct OpenFolder {
     folder: Folder,
     segments: Vec<String>,
-    /// The child that was visited last.
+    /// The next children.
+    page: std::vec::IntoIter<Child>,
+    /// The last of them, behind which to go on.
     after: Option<String>,
+    /// Whether there are none behind that.
+    is_last_page: bool,
 }
 
 impl OpenFolder {
-    /// The folder that the child visited last is.
-    fn enter(&self, view: &View) -> Result<Self, Error> {
-        let child = self.after.clone().unwrap_or_default();
-        let folder = view.folder(self.folder.clone(), &child)?;
-        let segments = self.segments.iter().cloned().chain([child]).collect();
-        Ok(Self {
+    fn new(folder: Folder, segments: Vec<String>) -> Self {
+        Self {
             folder,
             segments,
+            page: Vec::new().into_iter(),
             after: None,
-        })
+            is_last_page: false,
+        }
+    }
+
+    /// The next child; `limit` of them are fetched at once.
+    async fn next(&mut self, view: &View, limit: usize) -> Result<Option<Child>, Error> {
+        if self.page.as_slice().is_empty() && !self.is_last_page {
+            let page = view.list(&self.folder, self.after.as_deref(), limit).await?;
+            self.is_last_page = page.len() < limit;
+            self.after = page
+                .last()
+                .map(|child| child.segment.clone())
+                .or(self.after.take());
+            self.page = page.into_iter();
+        }
+        Ok(self.page.next())
+    }
+
+    /// The folder that its child `segment` is.
+    fn enter(&self, view: &View, segment: &str) -> Result<Self, Error> {
+        let folder = view.folder(self.folder.clone(), segment)?;
+        let segments = self.segments.iter().cloned().chain([segment.to_owned()]);
+        Ok(Self::new(folder, segments.collect()))
     }
 
     fn name_of(&self, child: &str) -> Name {
@@ -360,7 +385,7 @@ impl From<CommitError> for Error {
             CommitError::Conflict => Self::Conflict("it was changed at the same time: read it again".into()),
             CommitError::TooLarge => Self::TooLarge {
                 what: "what this request changes together".into(),
-                limit_bytes: strongroom_base::limits::GROUP_BYTES,
+                limit_bytes: limits::GROUP_BYTES,
             },
             CommitError::Malformed => Self::internal(error),
             CommitError::NotTried(cause) | CommitError::Unknown(cause) => Self::Unavailable(cause.into()),

@@ -119,6 +119,11 @@ impl Backend for RedbBackend {
         .collect()
     }
 
+    fn keys(&self, range: KeyRange<'_>, limit: usize) -> Result<Vec<Vec<u8>>, Failure> {
+        let rows = self.rows()?.range::<&[u8]>(range)?.take(limit);
+        rows.map(|row| Ok(row?.0.value().to_vec())).collect()
+    }
+
     fn apply(&self, group: Group) -> Result<(), Failure> {
         let database = self.current(|current| current.database.clone())?;
         write(&database, &group)?;

@@ -115,12 +115,15 @@ async fn keys(
     limit: usize,
 ) -> Result<String, Broken> {
     let after = after.map(|key| key.as_bytes().to_vec());
-    let rows = storage.scan(range.0.into()..range.1.into(), after, limit).await?;
-    Ok(rows
-        .iter()
-        .map(|(key, _)| String::from_utf8_lossy(key))
-        .collect::<Vec<_>>()
-        .join(" "))
+    let range = range.0.into()..range.1.into();
+    let rows = storage.scan(range.clone(), after.clone(), limit).await?;
+    let keys: Vec<_> = rows.into_iter().map(|(key, _)| key).collect();
+    ensure!(
+        storage.keys(range, after, limit).await? == keys,
+        "keys that are not those of the rows"
+    );
+    let texts: Vec<_> = keys.iter().map(|key| String::from_utf8_lossy(key)).collect();
+    Ok(texts.join(" "))
 }
 
 /// Whether `change` is refused for a precondition; any other failure is an error.

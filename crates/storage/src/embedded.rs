@@ -39,6 +39,12 @@ pub trait Backend: Send + Sync + 'static {
     fn scan(&self, range: (Bound<&[u8]>, Bound<&[u8]>), limit: usize)
     -> Result<Vec<(Vec<u8>, Row)>, Failure>;
 
+    /// The keys of the rows that [`Self::scan`] gives.
+    fn keys(&self, range: KeyRange<'_>, limit: usize) -> Result<Vec<Vec<u8>>, Failure> {
+        let rows = self.scan(range, limit)?;
+        Ok(rows.into_iter().map(|(key, _)| key).collect())
+    }
+
     /// Writes `group`, atomically and durably when it returns. After an error nothing is called but
     /// [`Self::reopen`], so a failed sync is never tried again.
     fn apply(&self, group: Group) -> Result<(), Failure>;
@@ -143,17 +149,18 @@ impl<B: Backend> Storage for Embedded<B> {
         after: Option<Vec<u8>>,
         limit: usize,
     ) -> Result<Vec<(Vec<u8>, Row)>, Unavailable> {
-        let shared = Arc::clone(&self.shared);
-        let scan = move || match bounds(&range, after.as_deref()) {
-            Some(bounds) => shared.read(|backend| backend.scan(bounds, limit)),
-            None => Ok(Vec::new()),
-        };
-        if !B::SCANS_BLOCK {
-            return scan();
-        }
-        tokio::task::spawn_blocking(scan)
+        self.scan_with(range, after, move |backend, bounds| backend.scan(bounds, limit))
             .await
-            .map_err(|error| Unavailable(error.into()))?
+    }
+
+    async fn keys(
+        &self,
+        range: Range<Vec<u8>>,
+        after: Option<Vec<u8>>,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, Unavailable> {
+        self.scan_with(range, after, move |backend, bounds| backend.keys(bounds, limit))
+            .await
     }
 
     async fn commit(&self, change: Change) -> Result<Revision, CommitError> {
@@ -167,6 +174,27 @@ impl<B: Backend> Storage for Embedded<B> {
     async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, Unavailable> {
         self.shared.healthy()?;
         Ok(self.shared.recent.after(after, limit))
+    }
+}
+
+impl<B: Backend> Embedded<B> {
+    async fn scan_with<T: Send + 'static>(
+        &self,
+        range: Range<Vec<u8>>,
+        after: Option<Vec<u8>>,
+        scan: impl FnOnce(&B, KeyRange<'_>) -> Result<Vec<T>, Failure> + Send + 'static,
+    ) -> Result<Vec<T>, Unavailable> {
+        let shared = Arc::clone(&self.shared);
+        let scan = move || match bounds(&range, after.as_deref()) {
+            Some(bounds) => shared.read(|backend| scan(backend, bounds)),
+            None => Ok(Vec::new()),
+        };
+        if !B::SCANS_BLOCK {
+            return scan();
+        }
+        tokio::task::spawn_blocking(scan)
+            .await
+            .map_err(|error| Unavailable(error.into()))?
     }
 }
 

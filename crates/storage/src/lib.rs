@@ -159,6 +159,17 @@ pub trait Storage: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<(Vec<u8>, Row)>, Unavailable>;
 
+    /// The keys of the rows that [`Storage::scan`] gives.
+    async fn keys(
+        &self,
+        range: Range<Vec<u8>>,
+        after: Option<Vec<u8>>,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, Unavailable> {
+        let rows = self.scan(range, after, limit).await?;
+        Ok(rows.into_iter().map(|(key, _)| key).collect())
+    }
+
     /// Commits `change` atomically. When it returns a revision, the change is durable.
     /// A caller that stops waiting does not stop the commit.
     async fn commit(&self, change: Change) -> Result<Revision, CommitError>;

@@ -1,7 +1,6 @@
 //! One method per op: load, open row by row, call the rules, submit one change.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
 
 use strongroom_barrier::Kind;
 use strongroom_base::{Name, PrincipalId, SecretId, Slug, limits};
@@ -19,7 +18,7 @@ use crate::records::{
 
 /// How often a change is made anew on top of what others changed meanwhile.
 const ATTEMPTS: usize = 8;
-/// Index rows read at once.
+/// Names and index rows read at once.
 pub(crate) const PAGE: usize = 1_000;
 
 /// The engine. It keeps nothing of its own: all it has comes with a permit.
@@ -43,29 +42,26 @@ impl StaticEngine {
             .names
             .map(|names| names.iter().map(|name| parse("id", name)).collect())
             .transpose()?;
-        let mut slugs = Slugs::default();
-        let (mut secrets, mut bytes) = (Vec::new(), 0);
+        let mut listing = Listing::default();
         for mount in permit.mounts() {
-            let names = match &selected {
-                Some(names) => names.iter().cloned().collect(),
-                None => readable_names(permit, mount).await?,
-            };
-            for name in names {
-                permit.in_time()?;
-                let Some(secret) = read(permit, mount, name, &mut slugs).await? else {
-                    continue;
-                };
-                bytes += secret.value.len();
-                if bytes > limits::LISTING_BYTES {
-                    return Err(Error::TooLarge {
-                        what: "this listing, which could name fewer secrets,".into(),
-                        limit_bytes: limits::LISTING_BYTES,
-                    });
+            if let Some(names) = &selected {
+                listing.add(permit, mount, names.iter().cloned()).await?;
+                continue;
+            }
+            let mut after = None;
+            loop {
+                let names = readable_names(permit, mount, after.as_ref()).await?;
+                let last = names.last().filter(|_| names.len() == PAGE).cloned();
+                listing.add(permit, mount, names).await?;
+                if last.is_none() {
+                    break;
                 }
-                secrets.push(secret);
+                after = last;
             }
         }
-        Ok(Listed { secrets })
+        Ok(Listed {
+            secrets: listing.secrets,
+        })
     }
 
     /// Creates or replaces secrets, all or none.
@@ -335,37 +331,61 @@ fn parse_lists(index: usize, entry: &SaveSecret) -> Result<Lists<Option<Vec<Slug
     failure.map_or(Ok(lists), Err)
 }
 
-/// The names of `mount` that the caller may be able to read: all for an admin, and the index's for others.
-pub(crate) async fn readable_names(permit: &Permit, mount: &Mount) -> Result<Vec<Name>, Error> {
+/// The next [`PAGE`] names of `mount` that the caller may be able to read: of all for an admin, of the index's for others.
+pub(crate) async fn readable_names(
+    permit: &Permit,
+    mount: &Mount,
+    after: Option<&Name>,
+) -> Result<Vec<Name>, Error> {
     let caller = permit.caller().ok_or_else(no_mount)?;
     if caller.is_admin() {
-        let mut names = Vec::new();
-        let keep = |name| {
-            names.push(name);
-            ControlFlow::Continue(())
-        };
-        permit.visit_names(mount, None, keep).await?;
-        return Ok(names);
+        return permit.names(mount, after, PAGE).await;
     }
-    let mut names = Vec::new();
-    let mut after = None;
     let prefix = by_principal_prefix(caller.id, mount.id());
-    loop {
-        permit.in_time()?;
-        let rows = permit
-            .index::<ReadableBy>(mount, Kind::ByPrincipal, &prefix, after.as_ref(), PAGE)
-            .await?;
-        let is_last = rows.len() < PAGE;
-        after = rows.last().map(|(key, _)| key.clone());
-        names.extend(
-            rows.into_iter()
-                .map(|(_, row)| Name::from_stored(row.record.segments)),
-        );
-        if is_last {
-            names.sort_unstable();
-            return Ok(names);
+    permit
+        .index_names::<ReadableBy>(mount, Kind::ByPrincipal, &prefix, after, PAGE)
+        .await
+}
+
+/// A listing in the making.
+#[derive(Default)]
+struct Listing {
+    secrets: Vec<SecretRead>,
+    bytes: usize,
+    slugs: Slugs,
+}
+
+impl Listing {
+    /// Adds those of `names` that the caller may read.
+    async fn add(
+        &mut self,
+        permit: &Permit,
+        mount: &Mount,
+        names: impl IntoIterator<Item = Name>,
+    ) -> Result<(), Error> {
+        for name in names {
+            permit.in_time()?;
+            let Some(secret) = read(permit, mount, name, &mut self.slugs).await? else {
+                continue;
+            };
+            self.bytes += size_of_listed(&secret);
+            if self.bytes > limits::LISTING_BYTES {
+                return Err(Error::TooLarge {
+                    what: "this listing, which could name fewer secrets,".into(),
+                    limit_bytes: limits::LISTING_BYTES,
+                });
+            }
+            self.secrets.push(secret);
         }
+        Ok(())
     }
+}
+
+fn size_of_listed(secret: &SecretRead) -> usize {
+    let segments = secret.name.segments().iter();
+    let slugs = secret.lists.each().into_iter().flatten();
+    let texts: usize = segments.chain(slugs).map(String::len).sum();
+    limits::LISTED_BYTES + texts + secret.value.len()
 }
 
 /// The secret `name`, if there is one and the caller may read it. A value that lies beside its record is looked up after

@@ -1,10 +1,11 @@
 //! Questions about secrets that show no value: who may do what, what the lists look like, which names there are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::ControlFlow;
 
 use async_trait::async_trait;
-use strongroom_barrier::Kind;
+use strongroom_barrier::{Kind, Named};
 use strongroom_base::{Name, PrincipalId, Slug, limits};
 use strongroom_identity::Standing;
 use strongroom_policy::{Capability, PrincipalSet, Resource, decide};
@@ -83,74 +84,48 @@ impl StaticEngine {
         Ok(Audience { exists, members })
     }
 
-    /// What is odd about who may read what, in the session's mount or all of them. Judged by index rows and names.
+    /// What is odd about who may read what, in the session's mount or all of them. Judged by index rows and names. A page
+    /// that takes long to fill ends before it is full.
     ///
     /// # Errors
     /// [`Error::Denied`] to all but admins; [`Error::Invalid`] for an `after` that is no path of this review.
     pub async fn review(&self, permit: &Permit, op: ReviewAccess) -> Result<Reviewed, Error> {
         permit.everything()?;
         let limit = page_limit(op.limit);
+        let readers = ReaderCounts::of(permit).await?;
         let mut findings = Vec::new();
-        for (mount, after) in mounts_from(permit, op.after.as_deref())? {
-            let readers = readers_by_name(permit, mount).await?;
-            let mut found = |name: Name| {
-                let concerns = concerns(readers.get(&name), op.readers_over);
-                if !concerns.is_empty() {
-                    findings.push(Finding {
-                        path: format!("{}/{name}", mount.path()),
-                        readers: readers.get(&name).map_or(0, |readers| readers.count),
-                        concerns,
-                    });
-                }
-                if findings.len() == limit {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            };
-            permit.visit_names(mount, after.as_ref(), &mut found).await?;
-            if findings.len() == limit {
-                break;
+        let next = each_name(permit, op.after.as_deref(), |mount, name| {
+            let readers = readers.of_name(mount, name);
+            let concerns = concerns(readers, op.readers_over);
+            if !concerns.is_empty() {
+                findings.push(Finding {
+                    path: path(mount, name),
+                    readers: readers.count,
+                    concerns,
+                });
             }
-        }
-        let next = full_page(&findings, limit, |finding| &finding.path);
+            full(findings.len() == limit)
+        });
+        let next = next.await?;
         Ok(Reviewed { findings, next })
     }
 
-    /// Names with a text in them that the caller may read, in order. Values are not opened.
+    /// Names with a text in them that the caller may read, in order. Values are not opened. A page that takes long to fill
+    /// ends before it is full.
     ///
     /// # Errors
     /// [`Error::Invalid`] for an `after` that is no path of this search.
     pub async fn search(&self, permit: &Permit, op: SearchNames) -> Result<FoundNames, Error> {
         let limit = page_limit(op.limit);
-        let is_admin = permit.caller().is_some_and(|caller| caller.is_admin());
         let mut paths = Vec::new();
-        for (mount, after) in mounts_from(permit, op.after.as_deref())? {
-            let mut found = |name: Name| {
-                let text = name.to_string();
-                if text.contains(&op.text) {
-                    paths.push(format!("{}/{text}", mount.path()));
-                }
-                if paths.len() == limit {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            };
-            if is_admin {
-                permit.visit_names(mount, after.as_ref(), &mut found).await?;
-            } else {
-                let names = readable_names(permit, mount).await?;
-                let behind = names
-                    .into_iter()
-                    .filter(|name| after.as_ref().is_none_or(|after| name > after));
-                let _ = behind.map(&mut found).find(ControlFlow::is_break);
+        let next = each_name(permit, op.after.as_deref(), |mount, name| {
+            let text = name.to_string();
+            if text.contains(&op.text) {
+                paths.push(format!("{}/{text}", mount.path()));
             }
-            if paths.len() == limit {
-                break;
-            }
-        }
-        let next = full_page(&paths, limit, |path| path);
+            full(paths.len() == limit)
+        });
+        let next = next.await?;
         Ok(FoundNames { paths, next })
     }
 }
@@ -212,61 +187,122 @@ fn page_limit(asked: Option<usize>) -> usize {
     asked.unwrap_or(limits::PAGE).clamp(1, limits::PAGE)
 }
 
-/// Where to go on after `page`, if it is full.
-fn full_page<T>(page: &[T], limit: usize, path: impl Fn(&T) -> &String) -> Option<String> {
-    page.last()
-        .filter(|_| page.len() == limit)
-        .map(|last| path(last).clone())
+fn path(mount: &Mount, name: &Name) -> String {
+    format!("{}/{name}", mount.path())
+}
+
+fn full(is_full: bool) -> ControlFlow<()> {
+    if is_full {
+        ControlFlow::Break(())
+    } else {
+        ControlFlow::Continue(())
+    }
+}
+
+/// Shows `look` the names that the caller may be able to read, those behind the path `after`, until it breaks or it is
+/// time to answer. Gives the path behind which to go on, if there may be more.
+async fn each_name(
+    permit: &Permit,
+    after: Option<&str>,
+    mut look: impl FnMut(&Mount, &Name) -> ControlFlow<()> + Send,
+) -> Result<Option<String>, Error> {
+    for (mount, mut after) in mounts_from(permit, after)? {
+        loop {
+            let names = readable_names(permit, mount, after.as_ref()).await?;
+            let is_last = names.len() < PAGE;
+            for name in names {
+                if look(mount, &name).is_break() {
+                    return Ok(Some(path(mount, &name)));
+                }
+                after = Some(name);
+            }
+            if let Some(name) = after.as_ref().filter(|_| permit.is_time_to_answer()) {
+                return Ok(Some(path(mount, name)));
+            }
+            if is_last {
+                break;
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// What the index says about the readers of one secret.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Readers {
     count: usize,
     reserved: bool,
 }
 
-async fn readers_by_name(permit: &Permit, mount: &Mount) -> Result<BTreeMap<Name, Readers>, Error> {
-    let mut readers: BTreeMap<Name, Readers> = BTreeMap::new();
-    let mut reserved: BTreeMap<PrincipalId, bool> = BTreeMap::new();
-    let mut after = None;
-    loop {
-        permit.in_time()?;
-        let rows = permit
-            .index::<ReadableBy>(mount, Kind::ByPrincipal, &[], after.as_ref(), PAGE)
-            .await?;
-        let is_last = rows.len() < PAGE;
-        after = rows.last().map(|(key, _)| key.clone());
-        for (key, row) in rows {
-            let Some((reader, of_mount)) = crate::records::by_principal_parts(&key) else {
-                continue;
-            };
-            if of_mount != mount.id() {
-                continue;
+/// What the index says about the readers of every secret in a permit's mounts. Secrets go by a hash with a key of the
+/// moment: among a million of them, two have the same one once in thirty million times.
+struct ReaderCounts {
+    key: [u8; 16],
+    by_secret: HashMap<u64, Readers>,
+}
+
+impl ReaderCounts {
+    async fn of(permit: &Permit) -> Result<Self, Error> {
+        let mut counts = Self {
+            key: [0; 16],
+            by_secret: HashMap::new(),
+        };
+        permit.rng().fill(&mut counts.key);
+        let mounts: BTreeMap<_, _> = permit.mounts().iter().map(|mount| (mount.id(), mount)).collect();
+        let Some(any) = permit.mounts().first() else {
+            return Ok(counts);
+        };
+        let mut reserved: BTreeMap<PrincipalId, bool> = BTreeMap::new();
+        let mut after = None;
+        loop {
+            permit.in_time()?;
+            let rows = permit
+                .index::<ReadableBy>(any, Kind::ByPrincipal, &[], after.as_ref(), PAGE)
+                .await?;
+            let is_last = rows.len() < PAGE;
+            after = rows.last().map(|(key, _)| key.clone());
+            for (key, row) in rows {
+                let Some((reader, mount)) = crate::records::by_principal_parts(&key) else {
+                    continue;
+                };
+                let Some(mount) = mounts.get(&mount) else { continue };
+                let is_reserved = match reserved.get(&reader) {
+                    Some(known) => *known,
+                    None => {
+                        let principal = permit.directory().by_id(reader).await?;
+                        let known =
+                            principal.is_some_and(|found| found.record.standing == Standing::Reserved);
+                        reserved.insert(reader, known);
+                        known
+                    }
+                };
+                let secret = counts.hash(mount, &row.record.into_name());
+                let entry = counts.by_secret.entry(secret).or_default();
+                entry.count += 1;
+                entry.reserved |= is_reserved;
             }
-            let is_reserved = match reserved.get(&reader) {
-                Some(known) => *known,
-                None => {
-                    let principal = permit.directory().by_id(reader).await?;
-                    let known = principal.is_some_and(|found| found.record.standing == Standing::Reserved);
-                    reserved.insert(reader, known);
-                    known
-                }
-            };
-            let entry = readers.entry(Name::from_stored(row.record.segments)).or_default();
-            entry.count += 1;
-            entry.reserved |= is_reserved;
+            if is_last {
+                return Ok(counts);
+            }
         }
-        if is_last {
-            return Ok(readers);
-        }
+    }
+
+    fn of_name(&self, mount: &Mount, name: &Name) -> Readers {
+        let readers = self.by_secret.get(&self.hash(mount, name));
+        readers.copied().unwrap_or_default()
+    }
+
+    fn hash(&self, mount: &Mount, name: &Name) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.key, mount.id().0, name).hash(&mut hasher);
+        hasher.finish()
     }
 }
 
-fn concerns(readers: Option<&Readers>, over: usize) -> Vec<Concern> {
-    let Some(readers) = readers else {
+fn concerns(readers: Readers, over: usize) -> Vec<Concern> {
+    if readers.count == 0 {
         return vec![Concern::NoReaders];
-    };
+    }
     let mut concerns = Vec::new();
     if readers.count > over {
         concerns.push(Concern::ManyReaders);

@@ -1,8 +1,8 @@
 //! What the engine stores. Nobody else spells these keys and fields.
 
 use minicbor::{Decode, Encode};
-use strongroom_barrier::{Kind, Record, StorageKey};
-use strongroom_base::{MountId, PrincipalId, SecretId, Timestamp};
+use strongroom_barrier::{Kind, Named, Record, StorageKey};
+use strongroom_base::{MountId, Name, PrincipalId, SecretId, Timestamp};
 use strongroom_policy::Lists;
 use strongroom_sdk::{IndexRow, Mount, Protected};
 use strongroom_secret::SecretBytes;
@@ -72,6 +72,12 @@ impl Record for SecretRecord {}
 impl Record for PayloadRecord {}
 impl Record for ReadableBy {}
 impl IndexRow for ReadableBy {}
+
+impl Named for ReadableBy {
+    fn into_name(self) -> Name {
+        Name::from_stored(self.segments)
+    }
+}
 
 impl Protected for SecretRecord {
     fn lists(&self) -> &Lists {
