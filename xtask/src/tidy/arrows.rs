@@ -18,7 +18,7 @@ const FLOORS: [&[&str]; 9] = [
         "strongroom-ledger",
         "strongroom-client",
     ],
-    &["strongroom-seal", "strongroom-identity"],
+    &["strongroom-seal", "strongroom-identity", "strongroom-followers"],
     &["strongroom-sdk", "strongroom-auth-password"],
     &[
         "strongroom-engine-static",

@@ -21,6 +21,7 @@ use axum::Router;
 use strongroom_base::{Clock, Rng, SystemClock, SystemRng};
 use strongroom_core::Core;
 use strongroom_dialect_kit::{HttpMetrics, Instruments};
+use strongroom_followers::Followers;
 use strongroom_storage::Backend;
 use strongroom_storage_redb::RedbBackend;
 
@@ -43,6 +44,9 @@ pub enum StartError {
     /// There is no instance to serve.
     #[error(transparent)]
     Boot(#[from] BootError),
+    /// A witness cannot be asked.
+    #[error(transparent)]
+    Followers(#[from] strongroom_followers::StartError),
 }
 
 /// A server that is ready: its instance is open and its addresses are bound.
@@ -54,6 +58,7 @@ pub struct Server {
     url: String,
     data_dir: PathBuf,
     admin_slug: String,
+    followers: Followers,
 }
 
 impl Server {
@@ -87,6 +92,7 @@ impl Server {
 
         let mut registry = operations::registry();
         let metrics = HttpMetrics::register(&mut registry);
+        let followers = Followers::start(booted.core.ledger(), &config.witnesses, &mut registry)?;
         let instruments = Instruments { clock, rng, metrics };
         let dialects = dialects(&booted.core, instruments);
         let is_ready = Arc::new(AtomicBool::new(true));
@@ -105,6 +111,7 @@ impl Server {
             url,
             data_dir,
             admin_slug,
+            followers,
         })
     }
 
@@ -144,6 +151,7 @@ impl Server {
             tracing::info!("stopping: no new connections, requests in flight are answered");
         };
         self.listeners.serve(self.router, draining).await;
+        drop(self.followers);
         if let Err(error) = self.booted.core.shutdown().await {
             let error = &error as &dyn std::error::Error;
             tracing::error!(
