@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use strongroom_base::Slug;
+use strongroom_followers::WitnessConfig;
 
 /// Where `strongroom up` listens unless told otherwise, and so where `oo` looks first.
 pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8200);
@@ -36,6 +37,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// The least severe event that is logged.
     pub log_level: LogLevel,
+    /// Who is asked to cosign the ledger.
+    pub witnesses: Vec<WitnessConfig>,
 }
 
 /// A database that several nodes may share.
@@ -147,6 +150,9 @@ pub struct Settings {
     /// Least severe event to log [default: info]
     #[arg(long, value_name = "LEVEL", env = "STRONGROOM_LOG_LEVEL")]
     pub log_level: Option<LogLevel>,
+    /// Witnesses of the ledger: only in the file.
+    #[arg(skip)]
+    pub witness: Vec<WitnessConfig>,
 }
 
 /// What the defaults depend on.
@@ -245,6 +251,11 @@ impl Settings {
             credentials_out: self.credentials_out.or(lower.credentials_out),
             log_format: self.log_format.or(lower.log_format),
             log_level: self.log_level.or(lower.log_level),
+            witness: if self.witness.is_empty() {
+                lower.witness
+            } else {
+                self.witness
+            },
         }
     }
 
@@ -289,6 +300,7 @@ impl Settings {
             credentials_out: self.credentials_out,
             log_format: self.log_format.unwrap_or(by_place),
             log_level: self.log_level.unwrap_or(LogLevel::Info),
+            witnesses: self.witness,
         })
     }
 }
@@ -361,6 +373,7 @@ mod tests {
                 credentials_out: None,
                 log_format: LogFormat::Json,
                 log_level: LogLevel::Info,
+                witnesses: Vec::new(),
             }
         );
     }
@@ -380,6 +393,9 @@ mod tests {
             credentials-out = "/o"
             log-format = "human"
             log-level = "trace"
+            [[witness]]
+            url = "https://w.example.org"
+            vkey = "witness+2bb0c7ee+BAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
         "#;
         assert_eq!(
             toml(text).complete(HOME).unwrap(),
@@ -399,6 +415,7 @@ mod tests {
                 credentials_out: Some("/o".into()),
                 log_format: LogFormat::Human,
                 log_level: LogLevel::Trace,
+                witnesses: toml(text).witness,
             }
         );
     }

@@ -113,6 +113,12 @@ pub const OUTBOX_BATCH_BYTES: usize = 32 << 20;
 pub const PUBLISH_PAUSE: Ttl = Ttl::from_millis(250);
 /// How often the outbox is looked at when nothing says that it has something.
 pub const OUTBOX_POLL: Ttl = Ttl::from_millis(500);
+/// Pause from a new checkpoint until witnesses are asked to cosign the newest.
+pub const WITNESS_PAUSE: Ttl = Ttl::from_secs(2);
+/// Pause before a witness or a copy that failed is tried again; it doubles with each attempt.
+pub const FOLLOWER_PAUSE: Ttl = Ttl::from_secs(5);
+/// The longest such pause.
+pub const FOLLOWER_PAUSE_MAX: Ttl = Ttl::from_secs(5 * 60);
 
 /// A session unused for this long ends.
 pub const SESSION_IDLE: Ttl = Ttl::from_hours(12);

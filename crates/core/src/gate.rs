@@ -8,7 +8,7 @@ use futures::FutureExt;
 use strongroom_barrier::Stored;
 use strongroom_base::{RequestId, limits};
 use strongroom_identity::{Session, SessionKey, Sessions, Standing};
-use strongroom_ledger::{Outcome, Record};
+use strongroom_ledger::{Ledger, Outcome, Record};
 use strongroom_policy::{Allowed, Capability, Denied, Resource, decide};
 use strongroom_sdk::{Caller, Error, Mount, NotProved, Op, Permit, RequestRecord, Surroundings, Target};
 use strongroom_secret::SecretText;
@@ -52,6 +52,12 @@ pub enum Credential {
 }
 
 impl Core {
+    /// The audit ledger, for those who follow what it publishes.
+    #[must_use]
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.surroundings.ledger
+    }
+
     /// Authenticates the caller, decides, runs the op, and records what came of it. No answer leaves before its record
     /// is written, and no change is durable without one.
     ///

@@ -36,6 +36,7 @@ async fn serve(home: PathBuf, bug: Option<Bug>) -> Result<()> {
         credentials_out: Some(home.join("credentials.json")),
         log_format: LogFormat::Human,
         log_level: LogLevel::Warn,
+        witnesses: Vec::new(),
     };
     telemetry::start(config.log_format, config.log_level);
     let environment = Environment::of_process().context("there is no home")?;

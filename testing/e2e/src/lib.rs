@@ -6,9 +6,11 @@ mod canary;
 pub mod ledger;
 mod program;
 pub mod surface;
+mod witness;
 mod world;
 
 pub use caller::{Caller, Reply};
 pub use canary::{Canary, Found, files_below};
 pub use program::{Ended, eventually, refusal, run};
+pub use witness::Witness;
 pub use world::{PASSWORD, World};

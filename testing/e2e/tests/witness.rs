@@ -2,66 +2,13 @@
 
 #![cfg(test)]
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::json;
-use strongroom_e2e::{World, run};
+use strongroom_e2e::{Witness, World, run};
 use strongroom_ledger::{Reader, verifier_key};
-use strongroom_testkit::Home;
-use strongroom_tlog::{AddCheckpoint, CosignerKey, Note, VerifierKey};
-
-/// A witness as a child process, killed when dropped.
-struct Witness {
-    child: Child,
-    url: String,
-    key: CosignerKey,
-}
-
-impl Witness {
-    fn start(home: &Home, dir: &Path, log: &VerifierKey) -> Result<Self> {
-        let mut command = home.command("strongroom")?;
-        command
-            .args(["witness", "serve", "--listen", "127.0.0.1:0", "--data"])
-            .arg(dir)
-            .args(["--log", &log.to_string()])
-            .stdout(Stdio::piped());
-        let mut child = command.spawn()?;
-        let mut lines = BufReader::new(child.stdout.take().context("no stdout")?).lines();
-        let mut line = || {
-            lines
-                .next()
-                .context("the witness did not start")?
-                .map_err(anyhow::Error::from)
-        };
-        let (ready, vkey) = (line()?, line()?);
-        let url = ready.strip_prefix("The witness is ready at ").context("no URL")?;
-        Ok(Self {
-            child,
-            url: url.to_owned(),
-            key: vkey.parse()?,
-        })
-    }
-
-    async fn add(&self, body: String) -> Result<(u16, String)> {
-        let client = reqwest::Client::builder().no_proxy().build()?;
-        let sent = client
-            .post(format!("{}/add-checkpoint", self.url))
-            .body(body)
-            .send();
-        let reply = sent.await?;
-        Ok((reply.status().as_u16(), reply.text().await?))
-    }
-}
-
-impl Drop for Witness {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use strongroom_tlog::{AddCheckpoint, Note};
 
 fn ask(reader: &Reader, old: u64) -> Result<String> {
     let (proof, checkpoint) = reader.prove_growth(old)?;
@@ -88,7 +35,7 @@ async fn a_witness_cosigns_a_ledger_that_grows_and_remembers_it_when_killed() ->
     let key = verifier_key(&home.data())?;
     let reader = Reader::new(&home.data().join("ledger"), key.clone());
     let dir = home.path().join("witness");
-    let first = Witness::start(&home, &dir, &key)?;
+    let first = Witness::start(&home, &dir, &[&key])?;
     let (old, note) = reader.checkpoint()?;
 
     let good = ask(&reader, 0)?;
@@ -141,7 +88,7 @@ async fn a_witness_cosigns_a_ledger_that_grows_and_remembers_it_when_killed() ->
     let vkey = first.key.clone();
     drop(first);
     assert!(home.start(&[])?.stop()?.success());
-    let again = Witness::start(&home, &dir, &key)?;
+    let again = Witness::start(&home, &dir, &[&key])?;
     assert_eq!(again.key, vkey);
     assert_eq!(again.add(ask(&reader, 0)?).await?.0, 409);
     assert_eq!(again.add(ask(&reader, old.size)?).await?.0, 200);

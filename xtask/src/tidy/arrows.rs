@@ -19,7 +19,7 @@ const FLOORS: [&[&str]; 10] = [
         "strongroom-ledger",
         "strongroom-client",
     ],
-    &["strongroom-seal", "strongroom-identity"],
+    &["strongroom-seal", "strongroom-identity", "strongroom-followers"],
     &["strongroom-sdk", "strongroom-auth-password"],
     &["strongroom-engine-static", "strongroom-core"],
     &["strongroom-dialect-kit"],

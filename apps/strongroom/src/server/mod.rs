@@ -22,6 +22,7 @@ use axum::Router;
 use strongroom_base::{Clock, Rng, SystemClock, SystemRng};
 use strongroom_core::Core;
 use strongroom_dialect_kit::{HttpMetrics, Instruments};
+use strongroom_followers::Followers;
 use strongroom_storage::Backend;
 use strongroom_storage_redb::RedbBackend;
 
@@ -44,6 +45,9 @@ pub enum StartError {
     /// There is no instance to serve.
     #[error(transparent)]
     Boot(#[from] BootError),
+    /// A witness cannot be asked.
+    #[error(transparent)]
+    Followers(#[from] strongroom_followers::StartError),
 }
 
 /// A server that is ready: its instance is open and its addresses are bound.
@@ -55,6 +59,7 @@ pub struct Server {
     url: String,
     data_dir: PathBuf,
     admin_slug: String,
+    followers: Followers,
 }
 
 impl Server {
@@ -88,6 +93,7 @@ impl Server {
 
         let mut registry = operations::registry();
         let metrics = HttpMetrics::register(&mut registry);
+        let followers = Followers::start(booted.core.ledger(), &config.witnesses, &mut registry)?;
         let instruments = Instruments { clock, rng, metrics };
         let dialects = dialects(&booted.core, instruments);
         let is_ready = Arc::new(AtomicBool::new(true));
@@ -106,6 +112,7 @@ impl Server {
             url,
             data_dir,
             admin_slug,
+            followers,
         })
     }
 
@@ -145,6 +152,7 @@ impl Server {
             tracing::info!("stopping: no new connections, requests in flight are answered");
         };
         self.listeners.serve(self.router, draining).await;
+        drop(self.followers);
         if let Err(error) = self.booted.core.shutdown().await {
             let error = &error as &dyn std::error::Error;
             tracing::error!(
