@@ -14,12 +14,14 @@ pub mod xaes;
 
 mod barrier;
 mod cache;
+mod keeper;
 mod names;
 mod place;
 mod view;
 
 pub use barrier::{Barrier, BarrierError};
 pub use envelope::Record;
+pub use keeper::{RowAtRest, RowFlaw, RowKeeper, Ties};
 pub use keyring::RootKey;
 pub use place::Place;
 pub use planes::{Kind, StorageKey};
