@@ -44,7 +44,7 @@ impl From<AeadError> for BarrierError {
 /// Encrypts what goes to storage and decrypts what comes from it. One for each instance, while it is unsealed.
 pub struct Barrier {
     storage: Arc<dyn Storage>,
-    keyring: Keyring,
+    pub(crate) keyring: Keyring,
     workspaces: RwLock<HashMap<WorkspaceId, Arc<WorkspaceKeys>>>,
     pub(crate) cache: Cache,
     rng: Arc<dyn Rng>,
@@ -254,7 +254,7 @@ impl Barrier {
     }
 }
 
-fn open<T: Record>(
+pub(crate) fn open<T: Record>(
     keys: &WorkspaceKeys,
     workspace: WorkspaceId,
     key: &StorageKey,

@@ -14,6 +14,7 @@ pub mod xaes;
 
 mod barrier;
 mod cache;
+mod keeper;
 mod listing;
 mod names;
 mod place;
@@ -22,6 +23,7 @@ mod view;
 
 pub use barrier::{Barrier, BarrierError};
 pub use envelope::Record;
+pub use keeper::{RowAtRest, RowFlaw, RowKeeper, Ties};
 pub use keyring::RootKey;
 pub use place::Place;
 pub use planes::{Kind, StorageKey};

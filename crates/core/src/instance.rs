@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use minicbor::{Decode, Encode};
 use strongroom_auth_password::{Passwords, SetError};
-use strongroom_barrier::{Barrier, BarrierError, Kind, Record, RootKey, View};
+use strongroom_barrier::{Barrier, BarrierError, Kind, Place, Record, RootKey, View};
 use strongroom_base::{Clock, InstanceId, MountId, RequestId, Rng, Slug, WorkspaceId};
 use strongroom_identity::{Directory, Principal, SLUGS, Sessions};
 use strongroom_ledger::{
@@ -13,7 +13,7 @@ use strongroom_ledger::{
     SealError,
 };
 use strongroom_policy::Role;
-use strongroom_sdk::{Error, Surroundings};
+use strongroom_sdk::{Error, RowAtRest, RowFlaw, RowKeeper, Surroundings, Ties};
 use strongroom_secret::{Key, SecretBytes, SecretText};
 use strongroom_storage::{Change, CommitError, Storage, Unavailable};
 use strongroom_tlog::{NoteError, Signer};
@@ -23,8 +23,8 @@ use tokio::task::JoinHandle;
 use crate::accounts::Accounts;
 use crate::audit::Audit;
 use crate::mounts::{self, Mounts, PATHS};
-use crate::superblock::{FORMAT, LastCheckpoint, Superblock, slots_key};
-use crate::tokens::TokenKey;
+use crate::superblock::{FORMAT, LastCheckpoint, Superblock, slots_key, superblock_key};
+use crate::tokens::{TokenKey, TokenKeyRecord};
 use crate::{Core, Engines, expiry};
 
 /// The app that 1Backend clients use when they name none.
@@ -125,6 +125,34 @@ struct LedgerKeyRecord {
 }
 
 impl Record for LedgerKeyRecord {}
+
+/// The rows that an instance cannot be opened without, and those of its own keys.
+pub(crate) struct InstanceRows;
+
+impl RowKeeper for InstanceRows {
+    fn read(&self, row: &RowAtRest) -> Result<Option<Ties>, RowFlaw> {
+        match row.place() {
+            // Whoever opened the seal has read its slots.
+            Place::System(_) if *row.key() == slots_key() => {}
+            Place::System(_) if *row.key() == superblock_key() => {
+                let superblock = Superblock::from_bytes(row.value());
+                superblock.map_err(|_| RowFlaw::Contradiction("it is no superblock of this version"))?;
+            }
+            Place::Ordered {
+                workspace: WorkspaceId::SYSTEM,
+                kind: Kind::LedgerKey,
+                ..
+            } => drop(row.open::<LedgerKeyRecord>()?),
+            Place::Ordered {
+                workspace: WorkspaceId::SYSTEM,
+                kind: Kind::TokenKey,
+                ..
+            } => drop(row.open::<TokenKeyRecord>()?),
+            _ => return Ok(None),
+        }
+        Ok(Some(Ties::default()))
+    }
+}
 
 /// The loops of an open instance.
 pub(crate) struct Running {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
-use strongroom_barrier::{Barrier, BarrierError, Kind, Record, StorageKey, View};
+use strongroom_barrier::{Barrier, BarrierError, Kind, Place, Record, StorageKey, View, planes};
 use strongroom_base::{MountId, MountUid, Name, PrincipalId, Rng, Timestamp, WorkspaceId, limits};
-use strongroom_sdk::{Error, Mount, Surroundings};
+use strongroom_sdk::{Error, Mount, RowAtRest, RowFlaw, RowKeeper, Surroundings, Ties};
 use strongroom_storage::Change;
 
 use crate::internal;
@@ -51,10 +51,7 @@ impl Mounts {
     }
 
     pub(crate) async fn by_id(&self, workspace: WorkspaceId, id: MountId) -> Result<Mount, Error> {
-        let found = self
-            .view
-            .cached::<MountRecord>(&key(&self.view, workspace, id))
-            .await?;
+        let found = self.view.cached::<MountRecord>(&mount_key(workspace, id)).await?;
         let found = found.ok_or_else(|| Error::NotFound("the session's app is gone: log in again".into()))?;
         self.mount(workspace, &found.record).await
     }
@@ -117,7 +114,7 @@ impl Mounts {
         let (mut taken, mut free) = (0, limits::MOUNTS + 1);
         while free - taken > 1 {
             let middle = taken + (free - taken) / 2;
-            let key = key(&self.view, workspace, MountId(middle));
+            let key = mount_key(workspace, MountId(middle));
             if self.view.get::<MountRecord>(&key).await?.is_some() {
                 taken = middle;
             } else {
@@ -148,7 +145,7 @@ pub(crate) fn add(
         uid: MountUid::at(now, rng),
         path: path.to_string(),
     };
-    let (by_path, by_id) = (path_key(view, workspace, path)?, key(view, workspace, id));
+    let (by_path, by_id) = (path_key(view, workspace, path)?, mount_key(workspace, id));
     view.expect(change, &by_path, None);
     view.expect(change, &by_id, None);
     view.put(change, &by_path, &PathOf(id))?;
@@ -173,6 +170,36 @@ pub(crate) async fn paths(view: &View) -> Result<BTreeMap<(WorkspaceId, MountId)
     Ok(paths)
 }
 
+/// The rows of the mount table. Its view is of [`PATHS`].
+pub(crate) struct MountRows(pub(crate) View);
+
+impl RowKeeper for MountRows {
+    fn read(&self, row: &RowAtRest) -> Result<Option<Ties>, RowFlaw> {
+        Ok(Some(match row.place() {
+            Place::Ordered {
+                workspace: WorkspaceId::SYSTEM,
+                kind: Kind::Mount,
+                rest,
+            } => {
+                let mount: MountRecord = row.open()?;
+                let ids = rest.split_first_chunk();
+                let (workspace, _) = ids.ok_or(RowFlaw::Contradiction("its key holds no workspace"))?;
+                let workspace = WorkspaceId(u32::from_be_bytes(*workspace));
+                row.lies_at(&mount_key(workspace, mount.id))?;
+                let path = Name::from_path(&mount.path);
+                let path = path.map_err(|_| RowFlaw::Contradiction("its path is none"))?;
+                Ties::default().owning(path_key(&self.0, workspace, &path)?, mount.id.0.to_be_bytes())
+            }
+            Place::Name {
+                workspace: WorkspaceId::SYSTEM,
+                mount: PATHS,
+                ..
+            } => Ties::of_owned(row.open::<PathOf>()?.0.0.to_be_bytes()),
+            _ => return Ok(None),
+        }))
+    }
+}
+
 /// The path of the mount of `host`: one segment under `apps`.
 pub(crate) fn app_path(host: &str) -> Result<Name, Error> {
     let name = Name::from_path(host).map_err(|error| Error::invalid("appHost", error))?;
@@ -182,8 +209,13 @@ pub(crate) fn app_path(host: &str) -> Result<Name, Error> {
     Ok(Name::from_stored(vec![APPS.to_owned(), host.to_owned()]))
 }
 
-fn key(view: &View, workspace: WorkspaceId, id: MountId) -> StorageKey {
-    view.ordered(Kind::Mount, &[&workspace.0.to_be_bytes(), &id.0.to_be_bytes()])
+/// The key of the mount `id` of `workspace`.
+pub(crate) fn mount_key(workspace: WorkspaceId, id: MountId) -> StorageKey {
+    planes::ordered(
+        WorkspaceId::SYSTEM,
+        Kind::Mount,
+        &[&workspace.0.to_be_bytes(), &id.0.to_be_bytes()],
+    )
 }
 
 fn path_key(view: &View, workspace: WorkspaceId, path: &Name) -> Result<StorageKey, BarrierError> {

@@ -78,7 +78,7 @@ impl Superblock {
         }
     }
 
-    fn from_bytes(bytes: &[u8]) -> Result<Self, SuperblockError> {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, SuperblockError> {
         let FormatOnly { format } = minicbor::decode(bytes).map_err(|_| SuperblockError::Foreign)?;
         match format {
             FORMAT => minicbor::decode(bytes).map_err(|_| SuperblockError::Foreign),

@@ -29,7 +29,7 @@ const OPAQUE_LENGTH: usize = 24;
 
 /// The stored key: PKCS#8.
 #[derive(Encode, Decode)]
-struct TokenKeyRecord {
+pub(crate) struct TokenKeyRecord {
     #[cbor(n(0), with = "strongroom_barrier::cbor::secret_bytes")]
     pkcs8: SecretBytes,
 }

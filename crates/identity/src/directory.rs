@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
-use strongroom_barrier::{BarrierError, Kind, Record, StorageKey, Stored, View};
-use strongroom_base::{Name, PrincipalId, Rng, Slug, Timestamp};
+use strongroom_barrier::{
+    BarrierError, Kind, Place, Record, RowAtRest, RowFlaw, RowKeeper, StorageKey, Stored, Ties, View, planes,
+};
+use strongroom_base::{Name, PrincipalId, Rng, Slug, Timestamp, WorkspaceId};
 use strongroom_policy::{Role, Subject};
 use strongroom_storage::Change;
 
@@ -100,7 +102,7 @@ impl Directory {
     /// # Errors
     /// When storage cannot answer or the row is damaged.
     pub async fn by_id(&self, id: PrincipalId) -> Result<Option<Arc<Stored<Principal>>>, BarrierError> {
-        self.view.cached(&self.key(id)).await
+        self.view.cached(&principal_key(id)).await
     }
 
     /// The principal called `slug`.
@@ -122,7 +124,7 @@ impl Directory {
         let slug = self.slug_key(&principal.slug)?;
         self.view.expect(change, &slug, None);
         self.view.put(change, &slug, &SlugOf(principal.id))?;
-        self.view.put(change, &self.key(principal.id), principal)
+        self.view.put(change, &principal_key(principal.id), principal)
     }
 
     /// The ids behind `slugs`. A slug that nobody has is reserved by `change`.
@@ -157,13 +159,37 @@ impl Directory {
         Ok(ids)
     }
 
-    fn key(&self, id: PrincipalId) -> StorageKey {
-        self.view.ordered(Kind::Principal, &[id.as_bytes()])
-    }
-
     fn slug_key(&self, slug: &Slug) -> Result<StorageKey, BarrierError> {
         self.view.named(&Name::from_stored(vec![slug.to_string()]))
     }
+}
+
+impl RowKeeper for Directory {
+    fn read(&self, row: &RowAtRest) -> Result<Option<Ties>, RowFlaw> {
+        Ok(Some(match row.place() {
+            Place::Ordered {
+                workspace: WorkspaceId::SYSTEM,
+                kind: Kind::Principal,
+                ..
+            } => {
+                let principal: Principal = row.open()?;
+                row.lies_at(&principal_key(principal.id))?;
+                Ties::default().owning(self.slug_key(&principal.slug)?, *principal.id.as_bytes())
+            }
+            Place::Name {
+                workspace: WorkspaceId::SYSTEM,
+                mount: crate::SLUGS,
+                ..
+            } => Ties::of_owned(*row.open::<SlugOf>()?.0.as_bytes()),
+            _ => return Ok(None),
+        }))
+    }
+}
+
+/// The key of the principal with `id`.
+#[must_use]
+pub fn principal_key(id: PrincipalId) -> StorageKey {
+    planes::ordered(WorkspaceId::SYSTEM, Kind::Principal, &[id.as_bytes()])
 }
 
 #[cfg(test)]

@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use minicbor::{Decode, Encode};
-use strongroom_barrier::{BarrierError, Kind, Record, StorageKey, Stored, View};
+use strongroom_barrier::{
+    BarrierError, Kind, Place, Record, RowAtRest, RowFlaw, RowKeeper, StorageKey, Stored, Ties, View,
+};
 use strongroom_base::{LeaseId, MountId, PrincipalId, Timestamp, WorkspaceId, limits};
 use strongroom_lease::Term;
 use strongroom_secret::SecretText;
 use strongroom_storage::Change;
+
+use crate::directory::principal_key;
 
 /// A login that lasts.
 #[derive(Clone, Encode, Decode)]
@@ -172,6 +176,30 @@ impl Sessions {
             Kind::SessionOf,
             &[session.principal.as_bytes(), session.lease.as_bytes()],
         )
+    }
+}
+
+impl RowKeeper for Sessions {
+    fn read(&self, row: &RowAtRest) -> Result<Option<Ties>, RowFlaw> {
+        let Place::Ordered {
+            workspace: WorkspaceId::SYSTEM,
+            kind,
+            rest,
+        } = row.place()
+        else {
+            return Ok(None);
+        };
+        Ok(Some(match kind {
+            Kind::Session => {
+                let session: Session = row.open()?;
+                Ties::default()
+                    .owning(self.expiry_key(&session), rest.clone())
+                    .owning(self.by_principal_key(&session), rest.clone())
+                    .needing([principal_key(session.principal)])
+            }
+            Kind::Expiry | Kind::SessionOf => Ties::of_owned(row.open::<Pointer>()?.0),
+            _ => return Ok(None),
+        }))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the author of an engine or an auth method sees: [`Op`], one typed request; [`Permit`], all that an engine may
-//! act with; [`Guarded`], a row that nobody has decided about yet; and the one domain [`Error`].
+//! act with; [`Guarded`], a row that nobody has decided about yet; [`RowKeeper`], how an engine tells what its rows say of
+//! each other; and the one domain [`Error`].
 
 mod error;
 mod guarded;
@@ -16,4 +17,5 @@ pub use mount::Mount;
 pub use op::{Op, Target};
 pub use permit::{Caller, Permit, Surroundings};
 pub use record::RequestRecord;
+pub use strongroom_barrier::{RowAtRest, RowFlaw, RowKeeper, Ties};
 pub use strongroom_policy::Capability;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use strongroom_barrier::{Kind, Record, StorageKey, View};
-use strongroom_base::{MountId, MountUid, Name};
+use strongroom_base::{MountId, MountUid, Name, WorkspaceId};
 use strongroom_storage::{Change, Revision};
 
 use crate::Error;
@@ -39,6 +39,12 @@ impl Mount {
     #[must_use]
     pub fn id(&self) -> MountId {
         self.view.mount()
+    }
+
+    /// Its workspace.
+    #[must_use]
+    pub fn workspace(&self) -> WorkspaceId {
+        self.view.workspace()
     }
 
     /// The key of the record called `name`.

@@ -516,13 +516,14 @@ fn drive_command(aviary: &mut Aviary, name: &str) -> Result<()> {
             aviary.native(&[&args[..], &[VALUE]].concat(), 1)?;
             aviary.native_as(TOKEN, &[&args[..], &[VALUE]].concat(), 1)?;
         }
-        "strongroom operator scrub" => {
+        "strongroom operator scrub" | "strongroom operator check" => {
             let data = aviary.world.home.data().to_string_lossy().into_owned();
-            let scrub = ["operator", "scrub", "--data", &data];
-            aviary.run(name, aviary.strongroom(&scrub)?, "", 1)?;
+            let words: Vec<&str> = name.split(' ').skip(1).collect();
+            let look = [&words[..], &["--data", &data]].concat();
+            aviary.run(name, aviary.strongroom(&look)?, "", 1)?;
             aviary.stop()?;
             for form in ["table", "json"] {
-                let args = [&scrub[..], &["--output", form]].concat();
+                let args = [&look[..], &["--output", form]].concat();
                 aviary.run(name, aviary.strongroom(&args)?, "", 0)?;
             }
             aviary.start()?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use strongroom_core::inspection::{Cited, Finding, Scrub};
+use strongroom_core::inspection::{Check, Cited, Finding, Inspection, InspectionError, Misfitting, Scrub};
 
 use crate::cli::console::Console;
 use crate::cli::exit;
@@ -25,6 +25,14 @@ pub(super) enum Operator {
     /// is changed.
     #[command(after_help = exit::FINDING_HELP)]
     Scrub(Place),
+    /// Read everything: whether each row opens, each index row has its record and each record its index rows
+    ///
+    /// The ledger is verified and each of its leaves opened, the journal is read, and rows are compared with each other.
+    /// What was put back to an older state as a whole fits together all the same: `operator scrub` finds that.
+    /// The seal is opened as `strongroom up` does, and what a crash left is put in order, as at a start; nothing else
+    /// is changed.
+    #[command(after_help = exit::FINDING_HELP)]
+    Check(Place),
 }
 
 /// Which instance, and how results are printed.
@@ -51,23 +59,37 @@ pub(super) struct Place {
 
 impl Operator {
     pub(super) fn run(self, mut console: Console) -> Result<(), Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let out = &mut *console.out;
         match self {
             Self::Scrub(place) => {
                 let output = place.output;
-                let scrub = runtime.block_on(async {
-                    let scrub = place.open().await?.inspection.scrub().await;
-                    scrub.map_err(|error| Failure::of(&error))
-                })?;
-                print_scrub(&mut *console.out, output, &scrub)
+                print_scrub(out, output, &place.inspect(Inspection::scrub)?)
+            }
+            Self::Check(place) => {
+                let output = place.output;
+                print_check(out, output, &place.inspect(Inspection::check)?)
             }
         }
     }
 }
 
 impl Place {
+    /// What `look` finds in the instance.
+    fn inspect<T>(
+        self,
+        look: impl AsyncFnOnce(&Inspection) -> Result<T, InspectionError>,
+    ) -> Result<T, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(async {
+            let at_rest = self.open().await?;
+            look(&at_rest.inspection)
+                .await
+                .map_err(|error| Failure::of(&error))
+        })
+    }
+
     /// Opens the instance.
     async fn open(self) -> Result<AtRest, Failure> {
         let settings = Settings {
@@ -132,4 +154,36 @@ fn finding_to_json(Finding { row, fault, last }: &Finding) -> serde_json::Value 
         "text": fault.to_string(),
         "request": request(*last),
     })
+}
+
+fn print_check(out: &mut dyn Write, output: Output, check: &Check) -> Result<(), Failure> {
+    let Check {
+        rows,
+        leaves,
+        findings,
+    } = check;
+    match output {
+        Output::Json => {
+            let findings: Vec<_> = findings.iter().map(misfitting_to_json).collect();
+            let document = json!({"rows": rows, "leaves": leaves, "findings": findings});
+            writeln!(out, "{document}")?;
+        }
+        Output::Table => {
+            for Misfitting { row, misfit } in findings {
+                writeln!(out, "{row} {misfit}")?;
+            }
+            writeln!(out, "{rows} rows and {leaves} leaves were read.")?;
+        }
+    }
+    match findings.len() {
+        0 => Ok(()),
+        count => Err(Failure::found(format!("{count} rows do not open or do not fit")).advise(
+            "Keep the data directory as it is, see with `strongroom operator scrub` who changed what, and compare it with \
+             a backup.",
+        )),
+    }
+}
+
+fn misfitting_to_json(Misfitting { row, misfit }: &Misfitting) -> serde_json::Value {
+    json!({"row": row.to_string(), "fault": misfit.as_str(), "text": misfit.to_string()})
 }

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use strongroom_barrier::RootKey;
+use strongroom_barrier::{RootKey, RowKeeper};
 use strongroom_base::{Clock, InstanceId, RequestId, Rng, SystemClock, SystemRng};
 use strongroom_core::accounts::Login;
 use strongroom_core::inspection::Inspection;
@@ -317,7 +317,7 @@ pub(crate) async fn inspect(config: &Config, environment: &Environment) -> Resul
         rng: Arc::new(SystemRng::default()),
     };
     Ok(AtRest {
-        inspection: Inspection::open(foundations, &superblock, &unsealed.root).await?,
+        inspection: Inspection::open(foundations, &superblock, &unsealed.root, keepers()).await?,
         _data_dir: data_dir,
     })
 }
@@ -325,6 +325,11 @@ pub(crate) async fn inspect(config: &Config, environment: &Environment) -> Resul
 /// The engines of this program.
 fn engines() -> Engines {
     Engines::new(StaticEngine).with(StaticEngine)
+}
+
+/// The same engines, for what they say of their rows.
+fn keepers() -> Vec<Box<dyn RowKeeper>> {
+    vec![Box::new(StaticEngine)]
 }
 
 fn settings(config: &Config, has_weak_key: bool) -> Settings {

@@ -9,9 +9,11 @@ mod throttle;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use minicbor::{Decode, Encode};
-use strongroom_barrier::{BarrierError, Kind, Record, StorageKey, Stored, View};
-use strongroom_base::{PrincipalId, Rng, Slug, Timestamp, Ttl, limits};
-use strongroom_identity::{Directory, Principal, Standing};
+use strongroom_barrier::{
+    BarrierError, Kind, Place, Record, RowAtRest, RowFlaw, RowKeeper, StorageKey, Stored, Ties, View,
+};
+use strongroom_base::{PrincipalId, Rng, Slug, Timestamp, Ttl, WorkspaceId, limits};
+use strongroom_identity::{Directory, Principal, Standing, principal_key};
 use strongroom_secret::SecretText;
 use strongroom_storage::Change;
 
@@ -216,5 +218,22 @@ impl Passwords {
 
     fn throttle(&self) -> std::sync::MutexGuard<'_, Throttle> {
         self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RowKeeper for Passwords {
+    fn read(&self, row: &RowAtRest) -> Result<Option<Ties>, RowFlaw> {
+        let Place::Ordered {
+            workspace: WorkspaceId::SYSTEM,
+            kind: Kind::Password,
+            rest,
+        } = row.place()
+        else {
+            return Ok(None);
+        };
+        row.open::<PasswordRecord>()?;
+        let principal = rest.as_slice().try_into().map(PrincipalId::from_bytes);
+        let principal = principal.map_err(|_| RowFlaw::Contradiction("its key holds no principal"))?;
+        Ok(Some(Ties::default().needing([principal_key(principal)])))
     }
 }

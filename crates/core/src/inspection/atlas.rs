@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use strongroom_barrier::{Barrier, BarrierError, Kind, Place};
+use strongroom_barrier::{Barrier, BarrierError, Kind, Place, RowAtRest};
 use strongroom_base::{MountId, Name, WorkspaceId};
 
 use crate::mounts::{PATHS, paths};
@@ -85,6 +85,14 @@ impl Atlas {
     /// The workspaces that have mounts.
     pub(super) fn workspaces(&self) -> impl Iterator<Item = WorkspaceId> {
         self.mounts.keys().map(|(workspace, _)| *workspace)
+    }
+
+    /// The row at `key` with `value`, for whoever stores its kind.
+    ///
+    /// # Errors
+    /// When the keys of its workspace cannot be had.
+    pub(super) async fn at_rest(&self, key: Vec<u8>, value: Vec<u8>) -> Result<RowAtRest, BarrierError> {
+        self.barrier.at_rest(key, value).await
     }
 
     /// The name of the row at `key`.

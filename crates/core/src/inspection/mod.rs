@@ -2,22 +2,28 @@
 //! every start puts in order after a crash.
 
 mod atlas;
+mod check;
 mod scrub;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use strongroom_auth_password::Passwords;
 use strongroom_barrier::{Barrier, BarrierError, RootKey};
 use strongroom_base::{MountId, WorkspaceId};
-use strongroom_ledger::{OpenedLedger, ReplayError, Report, VerifyError, verify};
+use strongroom_identity::{Directory, SLUGS, Sessions};
+use strongroom_ledger::{OpenedLedger, ReplayError, Report, VerifyError, replay, verify};
+use strongroom_sdk::RowKeeper;
 use strongroom_storage::{Storage, Unavailable};
 
-use crate::instance::{LedgerFields, unlock};
+use crate::instance::{InstanceRows, LedgerFields, unlock};
+use crate::mounts::{MountRows, PATHS};
 use crate::superblock::Superblock;
 use crate::{Foundations, OpenError};
 
 use atlas::Atlas;
 pub use atlas::RowName;
+pub use check::{Check, Misfit, Misfitting};
 pub use scrub::{Cited, Fault, Finding, Scrub};
 
 /// Why an instance cannot be looked at to the end.
@@ -44,11 +50,12 @@ pub struct Inspection {
     ledger: OpenedLedger,
     cipher: LedgerFields,
     atlas: Atlas,
+    keepers: Vec<Box<dyn RowKeeper>>,
 }
 
 impl Inspection {
     /// Opens the instance that `superblock` describes with its root key. Unlike a start it takes storage and ledger
-    /// that do not fit together: saying so is its purpose.
+    /// that do not fit together: saying so is its purpose. `engines` tell of the rows that are not this crate's.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -56,6 +63,7 @@ impl Inspection {
         foundations: Foundations,
         superblock: &Superblock,
         root: &RootKey,
+        engines: Vec<Box<dyn RowKeeper>>,
     ) -> Result<Self, OpenError> {
         let (barrier, ledger) = unlock(&foundations, superblock, root).await?;
         let atlas = Atlas::of(barrier.clone()).await?;
@@ -69,6 +77,7 @@ impl Inspection {
             storage: foundations.storage,
             ledger_dir: foundations.data_dir.join("ledger"),
             ledger,
+            keepers: keepers(&barrier, engines).await?,
             cipher: LedgerFields(barrier),
             atlas,
         })
@@ -83,6 +92,20 @@ impl Inspection {
         scrub::scrub(&*self.storage, &self.ledger.reader(), &self.cipher, &self.atlas).await
     }
 
+    /// Verifies the ledger, and reads every row, leaf and outbox record: see [`Check`].
+    ///
+    /// # Errors
+    /// [`InspectionError`].
+    pub async fn check(&self) -> Result<Check, InspectionError> {
+        self.verify()?;
+        let mut leaves = 0;
+        replay(&self.ledger.reader(), &*self.storage, &self.cipher, |_| {
+            leaves += 1
+        })
+        .await?;
+        check::check(&*self.storage, &self.keepers, &self.atlas, leaves).await
+    }
+
     fn verify(&self) -> Result<Report, VerifyError> {
         verify(&self.ledger_dir, self.ledger.reader().key())
     }
@@ -91,4 +114,23 @@ impl Inspection {
 /// Loads the keys under which the leaves of `workspace` are sealed.
 async fn load_keys(barrier: &Arc<Barrier>, workspace: WorkspaceId) -> Result<(), BarrierError> {
     barrier.view(workspace, MountId(0)).await.map(drop)
+}
+
+/// All who store rows: `engines`, and the rooms of every instance.
+async fn keepers(
+    barrier: &Arc<Barrier>,
+    engines: Vec<Box<dyn RowKeeper>>,
+) -> Result<Vec<Box<dyn RowKeeper>>, BarrierError> {
+    let slugs = barrier.view(WorkspaceId::SYSTEM, SLUGS).await?;
+    let directory = Directory::new(slugs.clone());
+    let mut keepers = engines;
+    keepers.push(Box::new(Sessions::new(slugs.clone())));
+    keepers.push(Box::new(directory.clone()));
+    keepers.push(Box::new(Passwords::new(slugs, directory)));
+    keepers.push(Box::new(MountRows(
+        barrier.view(WorkspaceId::SYSTEM, PATHS).await?,
+    )));
+    keepers.push(Box::new(InstanceRows));
+    keepers.push(Box::new(barrier.clone()));
+    Ok(keepers)
 }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use strongroom_base::RequestId;
 use strongroom_ledger::{FieldCipher, Reader, RowDigest, Stand, replay, row_digest};
-use strongroom_storage::{OUTBOX_PLANE, Row, Storage, Unavailable};
+use strongroom_storage::{OUTBOX_PLANE, Row, Storage};
 
 use super::InspectionError;
 use super::atlas::{Atlas, RowName};
@@ -339,16 +339,25 @@ async fn name(
 }
 
 /// Calls `each` with every row of `storage`, in key order.
-pub(super) async fn each_row(
+async fn each_row(storage: &dyn Storage, mut each: impl FnMut(Vec<u8>, Row)) -> Result<(), InspectionError> {
+    each_page(storage, async |page| {
+        page.into_iter().for_each(|(key, row)| each(key, row));
+        Ok(())
+    })
+    .await
+}
+
+/// Calls `each` with all rows of `storage`, a page at a time, in key order.
+pub(super) async fn each_page(
     storage: &dyn Storage,
-    mut each: impl FnMut(Vec<u8>, Row),
-) -> Result<(), Unavailable> {
+    mut each: impl AsyncFnMut(Vec<(Vec<u8>, Row)>) -> Result<(), InspectionError>,
+) -> Result<(), InspectionError> {
     let mut after = None;
     loop {
         let page = storage.scan(vec![0]..vec![u8::MAX], after, PAGE).await?;
         let is_last = page.len() < PAGE;
         after = page.last().map(|(key, _)| key.clone());
-        page.into_iter().for_each(|(key, row)| each(key, row));
+        each(page).await?;
         if is_last {
             return Ok(());
         }

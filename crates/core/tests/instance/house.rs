@@ -88,7 +88,9 @@ impl House {
             rng: self.rng,
         };
         let root = RootKey::from_key(self.root);
-        let inspection = Inspection::open(foundations, &superblock, &root).await.unwrap();
+        let inspection = Inspection::open(foundations, &superblock, &root, vec![Box::new(StaticEngine)])
+            .await
+            .unwrap();
         (inspection, self.dir)
     }
 

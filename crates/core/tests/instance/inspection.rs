@@ -8,8 +8,10 @@ use std::time::Duration;
 use proptest::prelude::RngExt as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use strongroom_base::{Rng as _, SystemRng, Ttl, limits};
-use strongroom_core::inspection::{Fault, Finding, Inspection, RowName};
-use strongroom_engine_static::ops::RemoveSecrets;
+use strongroom_core::inspection::{Fault, Finding, Inspection, Misfit, Misfitting, RowName};
+use strongroom_engine_static::ops::{RemoveSecrets, SaveSecret, SaveSecrets};
+use strongroom_policy::Lists;
+use strongroom_secret::SecretText;
 use strongroom_storage::{Embedded, Memory, Row};
 
 use crate::house::House;
@@ -212,4 +214,112 @@ async fn nothing_is_said_of_an_instance_that_was_only_used() {
     let scrub = inspection.scrub().await.unwrap();
     assert_eq!((&scrub.findings[..], scrub.untold), (&[][..], 0));
     assert!(scrub.rows > 20 && scrub.leaves >= 1_000, "{scrub:?}");
+    let check = inspection.check().await.unwrap();
+    assert!(check.findings.is_empty(), "{:?}", check.findings);
+    assert_eq!((check.rows, check.leaves), (scrub.rows + 1, scrub.leaves));
+}
+
+/// What a check finds when the row at `key` is `row` for a moment.
+async fn misfits_with(
+    inspection: &Inspection,
+    memory: &Memory,
+    now: &BTreeMap<Vec<u8>, Row>,
+    (key, row): (&[u8], Option<Row>),
+) -> Vec<Misfitting> {
+    overwrite(memory, [(key.to_vec(), row)]);
+    let found = inspection.check().await.unwrap().findings;
+    overwrite(memory, [(key.to_vec(), now.get(key).cloned())]);
+    found
+}
+
+#[tokio::test]
+async fn every_row_that_does_not_open_or_does_not_fit_is_found_and_named() {
+    let (house, memory) = house().await;
+    let alice = house.register("alice").await;
+    let long = "long".repeat(limits::INLINE_VALUE_BYTES);
+    for value in ["first", "second", &long] {
+        save(&house, &alice, "alice/a", value.to_owned()).await;
+    }
+    let before: BTreeMap<_, _> = rows(&memory).into_iter().collect();
+    let entry = SaveSecret {
+        host: None,
+        name: "alice/a".to_owned(),
+        value: Some(SecretText::new("third".to_owned())),
+        lists: Lists {
+            readers: Some(vec!["alice".to_owned(), "later".to_owned()]),
+            ..Lists::default()
+        },
+    };
+    house
+        .call(&alice, SaveSecrets { entries: vec![entry] })
+        .await
+        .unwrap();
+    let (inspection, _dir) = house.rest().await;
+    let now: BTreeMap<_, _> = rows(&memory).into_iter().collect();
+    let check = inspection.check().await.unwrap();
+    assert!(check.findings.is_empty(), "{:?}", check.findings);
+
+    let mut silent = Vec::new();
+    for (key, row) in &now {
+        let mut altered = row.clone();
+        altered.value.push(0);
+        let found = misfits_with(&inspection, &memory, &now, (key, Some(altered))).await;
+        let is_read_at_opening = [&b"keyring"[..], b"slots", b"superblock"]
+            .iter()
+            .any(|name| key.ends_with(name));
+        let is_unreadable = |misfitting: &Misfitting| matches!(misfitting.misfit, Misfit::Unreadable(_));
+        assert!(
+            is_read_at_opening || found.iter().any(is_unreadable),
+            "{key:02x?}: {found:?}"
+        );
+        let found = misfits_with(&inspection, &memory, &now, (key, None)).await;
+        if found.is_empty() {
+            silent.push(key[..6.min(key.len())].to_vec());
+        }
+    }
+    // Rows that no other tells of: only the scrub misses them. (System rows: an instance does not open without them.)
+    let (system, others): (Vec<_>, Vec<_>) = silent.into_iter().partition(|key| key[0] == 1);
+    assert_eq!(system.len(), 5, "{system:02x?}");
+    let ordered = |kind| vec![3, 0, 0, 0, 0, kind];
+    assert_eq!(others, [ordered(2), ordered(2), ordered(7), ordered(8)]);
+
+    // A row as it was, a row that is back, and rows that nobody writes.
+    let named = now.keys().find(|key| key[..5] == [2, 0, 0, 0, 1]).unwrap();
+    let found = misfits_with(&inspection, &memory, &now, (named, before.get(named).cloned())).await;
+    assert!(
+        matches!(&found[..], [Misfitting { row, misfit: Misfit::Orphan }]
+            if row.to_string().starts_with("by principal row")),
+        "the row of the reader who came later: {found:?}"
+    );
+    let payload = now.keys().find(|key| key[..6] == [3, 0, 0, 0, 1, 16]).unwrap();
+    let found = misfits_with(&inspection, &memory, &now, (payload, None)).await;
+    assert!(
+        matches!(&found[..], [Misfitting { row, misfit: Misfit::Lacks(RowName::Ordered { .. }) }]
+            if row.to_string() == "`apps/unnamed/alice/a` of workspace 1"),
+        "{found:?}"
+    );
+    let mount = now.keys().find(|key| key[..6] == [3, 0, 0, 0, 0, 6]).unwrap();
+    let found = misfits_with(&inspection, &memory, &now, (mount, None)).await;
+    assert!(
+        found
+            .iter()
+            .any(|misfitting| matches!(misfitting.misfit, Misfit::Needs(_))),
+        "{found:?}"
+    );
+    let row = now[named].clone();
+    for foreign in [&[3, 0, 0, 0, 0, 99][..], &[9], &[1, b'x']] {
+        let found = misfits_with(&inspection, &memory, &now, (foreign, Some(row.clone()))).await;
+        assert!(
+            matches!(
+                &found[..],
+                [Misfitting {
+                    misfit: Misfit::Unknown,
+                    ..
+                }]
+            ),
+            "{foreign:?}: {found:?}"
+        );
+    }
+    let check = inspection.check().await.unwrap();
+    assert!(check.findings.is_empty(), "{:?}", check.findings);
 }

@@ -1,11 +1,14 @@
 //! What the engine stores. Nobody else spells these keys and fields.
 
 use minicbor::{Decode, Encode};
-use strongroom_barrier::{Kind, Named, Record, StorageKey};
-use strongroom_base::{MountId, Name, PrincipalId, SecretId, Timestamp};
-use strongroom_policy::Lists;
-use strongroom_sdk::{IndexRow, Mount, Protected};
+use strongroom_barrier::{Kind, Named, Place, Record, StorageKey, planes};
+use strongroom_base::{MountId, Name, PrincipalId, SecretId, Timestamp, WorkspaceId};
+use strongroom_identity::principal_key;
+use strongroom_policy::{Lists, PrincipalSet};
+use strongroom_sdk::{IndexRow, Mount, Protected, RowAtRest, RowFlaw, RowKeeper, Ties};
 use strongroom_secret::SecretBytes;
+
+use crate::StaticEngine;
 
 /// A secret.
 #[derive(Encode, Decode)]
@@ -90,17 +93,31 @@ impl Protected for SecretRecord {
 }
 
 pub(crate) fn payload_key(mount: &Mount, secret: SecretId, slot: u32) -> StorageKey {
-    mount.ordered(Kind::Payload, &[secret.as_bytes(), &slot.to_be_bytes()])
+    payload_in(mount.workspace(), secret, slot)
+}
+
+fn payload_in(workspace: WorkspaceId, secret: SecretId, slot: u32) -> StorageKey {
+    planes::ordered(
+        workspace,
+        Kind::Payload,
+        &[secret.as_bytes(), &slot.to_be_bytes()],
+    )
 }
 
 pub(crate) fn by_principal_key(mount: &Mount, principal: PrincipalId, secret: SecretId) -> StorageKey {
-    mount.ordered(
+    by_principal_in(mount.workspace(), mount.id(), principal, secret)
+}
+
+fn by_principal_in(
+    workspace: WorkspaceId,
+    mount: MountId,
+    principal: PrincipalId,
+    secret: SecretId,
+) -> StorageKey {
+    planes::ordered(
+        workspace,
         Kind::ByPrincipal,
-        &[
-            principal.as_bytes(),
-            &mount.id().0.to_be_bytes(),
-            secret.as_bytes(),
-        ],
+        &[&by_principal_prefix(principal, mount), secret.as_bytes()],
     )
 }
 
@@ -120,11 +137,63 @@ pub(crate) fn by_principal_parts(key: &StorageKey) -> Option<(PrincipalId, Mount
     ))
 }
 
+impl RowKeeper for StaticEngine {
+    fn read(&self, row: &RowAtRest) -> Result<Option<Ties>, RowFlaw> {
+        Ok(Some(match row.place() {
+            Place::Name {
+                workspace,
+                mount,
+                segments: Some(segments),
+            } if *workspace != WorkspaceId::SYSTEM => ties(&row.open()?, *workspace, *mount, segments)?,
+            Place::Ordered {
+                kind: Kind::Payload, ..
+            } => Ties::of_owned(row.open::<PayloadRecord>()?.version.to_be_bytes()),
+            Place::Ordered {
+                kind: Kind::ByPrincipal,
+                ..
+            } => Ties::of_owned(spelled(&row.open::<ReadableBy>()?.segments)),
+            _ => return Ok(None),
+        }))
+    }
+}
+
+/// What `secret`, whose name is `segments`, says of its payloads, its index rows and the principals of its lists.
+fn ties(
+    secret: &SecretRecord,
+    workspace: WorkspaceId,
+    mount: MountId,
+    segments: &[String],
+) -> Result<Ties, RowFlaw> {
+    let current = secret.versions.last();
+    let current = current.ok_or(RowFlaw::Contradiction("it has no version"))?;
+    if current.slot.is_some() != matches!(secret.current, Payload::Beside) {
+        return Err(RowFlaw::Contradiction(
+            "its current value is in no place or in two",
+        ));
+    }
+    let mut ties = Ties::default();
+    for version in &secret.versions {
+        if let Some(slot) = version.slot {
+            let key = payload_in(workspace, secret.id, slot);
+            ties = ties.owning(key, version.number.to_be_bytes());
+        }
+    }
+    for reader in secret.lists.readers.iter() {
+        let key = by_principal_in(workspace, mount, reader, secret.id);
+        ties = ties.owning(key, spelled(segments));
+    }
+    let principals = secret.lists.each().into_iter().flat_map(PrincipalSet::iter);
+    Ok(ties.needing(principals.chain([secret.owner]).map(principal_key)))
+}
+
+/// A name as one text: no segment holds the separator.
+fn spelled(segments: &[String]) -> String {
+    segments.join("/")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use strongroom_base::SecretId;
-    use strongroom_policy::PrincipalSet;
 
     fn hex(record: &impl Encode<()>) -> String {
         let bytes = minicbor::to_vec(record).unwrap();
