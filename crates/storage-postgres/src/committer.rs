@@ -4,15 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use strongroom_base::limits;
-use strongroom_storage::{Change, CommitError, Companion, Failure, Group, Revision, Stage, Unavailable};
-use tokio::sync::{mpsc, oneshot};
+use strongroom_storage::{Answer, Change, Companion, Failure, Group, Revision, Stage, refuse, settle};
+use tokio::sync::mpsc;
 
 use crate::feed::{Feed, Missed};
 use crate::schema::SCHEMA;
 use crate::session::{CHANNEL, Parameter, Session, Sessions, revision_of, within};
 use crate::stored;
-
-type Answer = oneshot::Sender<Result<Revision, CommitError>>;
 
 /// A change whose caller waits.
 pub(crate) struct Waiting {
@@ -36,6 +34,14 @@ struct Begun {
     /// Of the rows that preconditions name.
     revisions: HashMap<Vec<u8>, Revision>,
     missed: Missed,
+}
+
+/// Changes that were judged in their transaction.
+struct Staged {
+    begun: Begun,
+    /// Of each change, `None` for a conflict.
+    revisions: Vec<Option<Revision>>,
+    group: Option<Group>,
 }
 
 impl Committer {
@@ -72,41 +78,47 @@ impl Committer {
     async fn commit_group(&mut self, group: impl Iterator<Item = Waiting>) {
         let (changes, answers): (Vec<_>, Vec<_>) =
             group.map(|waiting| (waiting.change, waiting.answer)).unzip();
-        match self.write(changes).await {
-            Ok(revisions) => {
-                for (answer, revision) in answers.into_iter().zip(revisions) {
-                    let _ = answer.send(revision.ok_or(CommitError::Conflict)); // the caller may be gone
-                }
+        match self.stage(changes).await {
+            Ok(staged) => {
+                let written = self.end(staged.begun, staged.group).await;
+                settle(answers, staged.revisions, written);
             }
             Err(failure) => refuse(answers, failure),
         }
     }
 
-    /// Gives each change's revision, `None` for a conflict. After a failure the fate of the group is unknown, and the
-    /// connection is given up.
-    async fn write(&mut self, changes: Vec<Change>) -> Result<Vec<Option<Revision>>, Failure> {
+    /// Begins the transaction of `changes` and judges them in it. After a failure nothing is written.
+    async fn stage(&mut self, changes: Vec<Change>) -> Result<Staged, Failure> {
         let companion = Arc::clone(&self.companion);
         tokio::task::spawn_blocking(move || companion.sync()).await??;
-        let Begun {
-            session,
-            revisions,
-            missed,
-        } = self.begin(&changes).await?;
-        let stored = |key: &[u8]| Ok(revisions.get(key).copied());
-        let mut stage = Stage::new(missed.head);
-        let given = changes
+        let begun = self.begin(&changes).await?;
+        let stored = |key: &[u8]| Ok(begun.revisions.get(key).copied());
+        let mut stage = Stage::new(begun.missed.head);
+        let revisions = changes
             .into_iter()
             .map(|change| stage.add(change, stored))
             .collect::<Result<_, _>>()?;
-        match stage.finish() {
+        let group = stage.finish();
+        Ok(Staged {
+            begun,
+            revisions,
+            group,
+        })
+    }
+
+    /// Ends the transaction, with `group` if there is anything to write. After a failure its fate is unknown, and the
+    /// connection is given up.
+    async fn end(&mut self, begun: Begun, group: Option<Group>) -> Result<(), Failure> {
+        let Begun { session, missed, .. } = begun;
+        match group {
             Some(group) => {
-                end(&session, &group).await?;
+                write(&session, &group).await?;
                 self.feed.publish(missed, group.head, group.writes.into_keys());
             }
             None => within(session.client.batch_execute("ROLLBACK")).await?,
         }
         self.session = Some(session);
-        Ok(given)
+        Ok(())
     }
 
     /// Begins the transaction of `changes`. A connection that was lost while nothing was asked of it is replaced.
@@ -158,7 +170,7 @@ impl Committer {
 }
 
 /// Writes `group` and commits, in one packet: a statement that fails makes the commit undo everything.
-async fn end(session: &Session, group: &Group) -> Result<(), Failure> {
+async fn write(session: &Session, group: &Group) -> Result<(), Failure> {
     let head = stored(group.head)?;
     let (mut keys, mut values, mut revisions) = (Vec::new(), Vec::new(), Vec::new());
     for (key, row) in &group.writes {
@@ -179,11 +191,4 @@ async fn end(session: &Session, group: &Group) -> Result<(), Failure> {
     })
     .await?;
     Ok(())
-}
-
-fn refuse(answers: Vec<Answer>, failure: Failure) {
-    let failure: Arc<dyn std::error::Error + Send + Sync> = failure.into();
-    for answer in answers {
-        let _ = answer.send(Err(Unavailable(Box::new(Arc::clone(&failure))).into())); // the caller may be gone
-    }
 }

@@ -127,7 +127,7 @@ impl Storage for Postgres {
         let size = change.size()?;
         let (answer, outcome) = oneshot::channel();
         let waiting = Waiting { change, size, answer };
-        let gone = |_| Unavailable("the committer has ended".into());
+        let gone = |_| CommitError::NotTried(Unavailable("the committer has ended".into()));
         self.queue.send(waiting).await.map_err(gone)?;
         outcome.await.map_err(|error| Unavailable(error.into()))?
     }

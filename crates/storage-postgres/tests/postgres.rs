@@ -143,7 +143,7 @@ async fn an_older_version_refuses_a_newer_schema() {
     // One that runs on writes nothing more.
     assert!(matches!(
         running.commit(put("a", "")).await,
-        Err(CommitError::Unknown(_))
+        Err(CommitError::NotTried(_))
     ));
     assert_eq!(running.get(b"a").await.unwrap().unwrap().revision, Revision(1));
 }

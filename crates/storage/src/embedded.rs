@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use strongroom_base::limits;
 use tokio::sync::oneshot;
 
+use crate::answers::{Answer, refuse, settle};
 use crate::queue::{Queue, Waiting};
 use crate::recent::Recent;
 use crate::stage::{Group, Stage};
@@ -291,20 +292,10 @@ impl<B: Backend> Shared<B> {
             }
         };
         let written = staged.map_or(Ok(()), |group| guarded(|| self.write(group)));
-        let failure = written.err().map(|failure| {
-            self.poison(health, &*failure);
-            Arc::from(failure)
-        });
-        for (answer, revision) in answers.into_iter().zip(revisions) {
-            let outcome = match (revision, &failure) {
-                (Some(revision), None) => Ok(revision),
-                (None, None) => Err(CommitError::Conflict),
-                (Some(_), Some(failure)) => Err(CommitError::Unknown(unavailable(failure))),
-                // It is not in the group. What it lost to may be no more there than the group is.
-                (None, Some(failure)) => Err(CommitError::NotTried(unavailable(failure))),
-            };
-            let _ = answer.send(outcome); // the caller may be gone
+        if let Err(failure) = &written {
+            self.poison(health, &**failure);
         }
+        settle(answers, revisions, written);
     }
 
     /// Makes a group of `changes`, if there is anything to write; gives each one's revision, `None` for a conflict.
@@ -353,21 +344,6 @@ impl<B: Backend> Shared<B> {
     }
 }
 
-type Answer = oneshot::Sender<Result<Revision, CommitError>>;
-
 fn answers_of(group: Vec<Waiting>) -> impl Iterator<Item = Answer> {
     group.into_iter().map(|waiting| waiting.answer)
-}
-
-/// Answers changes that were not tried.
-fn refuse(answers: impl IntoIterator<Item = Answer>, failure: Failure) {
-    let failure = Arc::from(failure);
-    for answer in answers {
-        let _ = answer.send(Err(CommitError::NotTried(unavailable(&failure)))); // the caller may be gone
-    }
-}
-
-/// One failure, told to many.
-fn unavailable(failure: &Arc<dyn Error + Send + Sync>) -> Unavailable {
-    Unavailable(Box::new(Arc::clone(failure)))
 }

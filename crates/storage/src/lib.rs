@@ -3,6 +3,7 @@
 //!
 //! A backend crate implements [`Backend`] and runs [`contract`] as its test.
 
+mod answers;
 pub mod contract;
 mod embedded;
 mod memory;
@@ -16,6 +17,7 @@ use std::ops::Range;
 use async_trait::async_trait;
 use strongroom_base::limits;
 
+pub use answers::{Answer, refuse, settle};
 pub use embedded::{Backend, Companion, Embedded, Failure, KeyRange};
 pub use memory::Memory;
 pub use recent::Recent;

@@ -5,16 +5,17 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use strongroom_base::limits;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
-use crate::{Change, CommitError, Revision};
+use crate::Change;
+use crate::answers::Answer;
 
 /// A change whose caller waits.
 pub(crate) struct Waiting {
     pub(crate) change: Change,
     /// [`Change::size`] of it.
     pub(crate) size: usize,
-    pub(crate) answer: oneshot::Sender<Result<Revision, CommitError>>,
+    pub(crate) answer: Answer,
 }
 
 pub(crate) struct Queue {

@@ -92,9 +92,13 @@ impl Recent {
         self.head.store(head.0, Ordering::Release);
     }
 
-    /// Forgets everything before `head`.
+    /// Forgets everything before `head`. One that is behind is old news.
     pub fn reset(&self, head: Revision) {
-        *self.lock() = Log {
+        let mut log = self.lock();
+        if head < self.head() {
+            return;
+        }
+        *log = Log {
             floor: head,
             keys: VecDeque::new(),
         };
