@@ -11,5 +11,6 @@ mod house;
 mod inspection;
 mod lists;
 mod preconditions;
+mod search;
 mod sessions;
 mod tampering;
