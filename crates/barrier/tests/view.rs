@@ -2,27 +2,81 @@
 
 #![cfg(test)]
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use minicbor::{Decode, Encode};
 use proptest::prelude::*;
-use strongroom_barrier::{Barrier, BarrierError, Kind, Record, RootKey, View};
+use strongroom_barrier::{Barrier, BarrierError, Kind, Named, Record, RootKey, View};
 use strongroom_base::{MountId, Name, SystemRng, WorkspaceId};
-use strongroom_storage::{Change, Embedded, Memory, Storage};
+use strongroom_storage::{
+    Backend, Change, Embedded, Failure, Group, KeyRange, Memory, Revision, Row, Storage,
+};
 
 #[derive(Debug, PartialEq, Encode, Decode)]
 struct Note(#[n(0)] String);
 
 impl Record for Note {}
 
+/// A row of an index.
+#[derive(Encode, Decode)]
+struct Entry(#[n(0)] Vec<String>);
+
+impl Record for Entry {}
+
+impl Named for Entry {
+    fn into_name(self) -> Name {
+        Name::from_stored(self.0)
+    }
+}
+
+/// Memory that counts the keys and rows that scans read.
+#[derive(Default)]
+struct Counted {
+    rows: Memory,
+    read: Arc<AtomicUsize>,
+}
+
+impl Backend for Counted {
+    const SCANS_BLOCK: bool = false;
+
+    fn get(&self, key: &[u8]) -> Result<Option<Row>, Failure> {
+        self.rows.get(key)
+    }
+
+    fn scan(&self, range: KeyRange<'_>, limit: usize) -> Result<Vec<(Vec<u8>, Row)>, Failure> {
+        let rows = self.rows.scan(range, limit)?;
+        self.read.fetch_add(rows.len(), Ordering::Relaxed);
+        Ok(rows)
+    }
+
+    fn apply(&self, group: Group) -> Result<(), Failure> {
+        self.rows.apply(group)
+    }
+
+    fn head(&self) -> Result<Revision, Failure> {
+        self.rows.head()
+    }
+
+    fn reopen(&self) -> Result<(), Failure> {
+        self.rows.reopen()
+    }
+}
+
 struct Instance {
+    /// Keys and rows that scans have read.
+    read: Arc<AtomicUsize>,
     storage: Arc<dyn Storage>,
     root: RootKey,
     barrier: Arc<Barrier>,
 }
 
 async fn instance() -> Instance {
-    let storage: Arc<dyn Storage> = Arc::new(Embedded::open(Memory::default(), Arc::new(())).unwrap());
+    let backend = Counted::default();
+    let read = backend.read.clone();
+    let storage: Arc<dyn Storage> = Arc::new(Embedded::open(backend, Arc::new(())).unwrap());
     let rng = Arc::new(SystemRng::default());
     let root = RootKey::generate(&*rng);
     let mut change = Change::default();
@@ -30,6 +84,7 @@ async fn instance() -> Instance {
     let barrier = Barrier::create(storage.clone(), &root, &workspaces, rng, &mut change).unwrap();
     storage.commit(change).await.unwrap();
     Instance {
+        read,
         storage,
         root,
         barrier,
@@ -54,6 +109,18 @@ impl Instance {
     async fn delete(&self, view: &View, name: &str) {
         let mut change = Change::default();
         view.delete(&mut change, &view.named(&name_of(name)).unwrap());
+        self.storage.commit(change).await.unwrap();
+    }
+}
+
+impl Instance {
+    /// Many names at once.
+    async fn put_all(&self, view: &View, names: impl Iterator<Item = String>) {
+        let mut change = Change::default();
+        for name in names {
+            let key = view.named(&name_of(&name)).unwrap();
+            view.put(&mut change, &key, &Note(String::new())).unwrap();
+        }
         self.storage.commit(change).await.unwrap();
     }
 }
@@ -153,6 +220,115 @@ async fn what_is_cached_is_never_older_than_the_last_commit() {
     }
 }
 
+#[tokio::test]
+async fn a_page_costs_its_own_length_while_others_write() {
+    const NAMES: usize = 5_000;
+    const PAGE: usize = 100;
+    let here = instance().await;
+    let view = here.view(1).await;
+    here.put_all(&view, (0..NAMES).map(|n| format!("wide/{n:05}")))
+        .await;
+    let mut after = None;
+    for page in 0..NAMES / PAGE {
+        // One is new, one is replaced, one is gone, and none of them where the walk still comes by.
+        here.put(&view, &format!("wide/!{page}"), "new").await;
+        here.put(&view, "wide/!0", "again").await;
+        here.delete(&view, &format!("wide/!{}", page / 2)).await;
+        let found = children(&view, &["wide"], after.as_deref().or(Some("0")), PAGE).await;
+        assert_eq!(found.len(), PAGE, "page {page}");
+        assert_eq!(found[0], format!("{:05}", page * PAGE));
+        after = found.last().cloned();
+    }
+    let read = here.read.load(Ordering::Relaxed);
+    assert!(read <= NAMES + 10 * (NAMES / PAGE), "{read} keys were read");
+}
+
+/// What is there all the time is shown once, however much comes and goes beside it.
+#[tokio::test]
+async fn paging_under_change_loses_and_doubles_nothing() {
+    const STEADY: usize = 3_000;
+    let here = Arc::new(instance().await);
+    let view = here.view(1).await;
+    here.put_all(&view, (0..STEADY).map(|n| format!("wide/{n:05}")))
+        .await;
+    let (changing, other) = (here.clone(), view.clone());
+    let changes = tokio::spawn(async move {
+        for round in 0.. {
+            let name = format!("wide/{:05}-{}", round * 7 % STEADY, round % 3);
+            changing.put(&other, &name, "").await;
+            if round % 2 == 0 {
+                changing.delete(&other, &name).await;
+            }
+            if round % 50 == 0 {
+                // More at once than is worth looking at one by one.
+                let many = (0..STEADY / 4).map(|n| format!("wide/{n:05}+"));
+                changing.put_all(&other, many).await;
+            }
+        }
+    });
+    for _ in 0..5 {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = children(&view, &["wide"], after.as_deref(), 100).await;
+            found.extend(page.iter().cloned());
+            after = page.last().cloned();
+            tokio::task::yield_now().await;
+            if page.len() < 100 {
+                break;
+            }
+        }
+        assert!(found.is_sorted_by(|a, b| a < b), "doubled or out of order");
+        let steady: Vec<_> = found.into_iter().filter(|name| name.len() == 5).collect();
+        assert!(steady.into_iter().eq((0..STEADY).map(|n| format!("{n:05}"))));
+    }
+    assert!(!changes.is_finished());
+    changes.abort();
+}
+
+#[tokio::test]
+async fn names_of_an_index_follow_its_rows() {
+    let here = instance().await;
+    let view = here.view(1).await;
+    let mut model = BTreeMap::new();
+    for round in 0_u8..100 {
+        // Ids and names come and go; some names come again under another id.
+        let id = [round % 40; 16];
+        let key = view.ordered(Kind::ByPrincipal, &[b"reader", &id]);
+        let mut change = Change::default();
+        if model.remove(&id).is_none() {
+            let name = name_of(["a", "a.b", "a/b", "b/c/d"][usize::from(round % 4)]);
+            if model.values().any(|taken| *taken == name) {
+                continue;
+            }
+            view.put(&mut change, &key, &Entry(name.segments().to_vec()))
+                .unwrap();
+            model.insert(id, name);
+        } else {
+            view.delete(&mut change, &key);
+        }
+        here.storage.commit(change).await.unwrap();
+        let expected: BTreeSet<_> = model.values().cloned().collect();
+        let found = view
+            .names::<Entry>(Kind::ByPrincipal, b"reader", None, 10)
+            .await
+            .unwrap();
+        assert_eq!(found, expected.iter().cloned().collect::<Vec<_>>());
+        let after = name_of("a/b");
+        let behind = view
+            .names::<Entry>(Kind::ByPrincipal, b"reader", Some(&after), 10)
+            .await
+            .unwrap();
+        let expected = expected.range((Bound::Excluded(after), Bound::Unbounded));
+        assert_eq!(behind, expected.cloned().collect::<Vec<_>>());
+        assert_eq!(
+            view.names::<Entry>(Kind::ByPrincipal, b"other", None, 10)
+                .await
+                .unwrap(),
+            []
+        );
+    }
+}
+
 /// The bug that this suite exists for: two rows change places in storage. Neither opens where it does not belong.
 #[tokio::test]
 async fn swapped_rows_do_not_open() {
@@ -210,26 +386,40 @@ async fn storage_sees_no_name_and_no_value() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-    /// Model: a sorted set of names. Whatever was put, every folder lists exactly its children.
+    /// Model: a sorted set of names. Whatever was put or removed, every folder lists exactly its children, also when it
+    /// was listed before.
     #[test]
-    fn listing_agrees_with_a_sorted_set(names in prop::collection::btree_set("[a-c]{1,2}(/[a-c]{1,2}){0,2}", 0..30)) {
+    fn listing_agrees_with_a_sorted_set(toggled in prop::collection::vec("[a-c]{1,2}(/[a-c]{1,2}){0,2}", 0..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let here = instance().await;
             let view = here.view(1).await;
-            for name in &names {
-                here.put(&view, name, "").await;
+            let mut names = BTreeSet::new();
+            for name in toggled {
+                if names.remove(&name) {
+                    here.delete(&view, &name).await;
+                } else {
+                    here.put(&view, &name, "").await;
+                    names.insert(name);
+                }
+                let below_a: BTreeSet<_> =
+                    names.iter().filter_map(|name| name.strip_prefix("a/")).map(str::to_owned).collect();
+                let a = view.folder(view.root(), "a").unwrap();
+                for (folder, names) in [(view.root(), &names), (a, &below_a)] {
+                    let mut expected = BTreeMap::<String, (bool, bool)>::new();
+                    for name in names {
+                        let (first, rest) = name.split_once('/').map_or((name.as_str(), ""), |split| split);
+                        let entry = expected.entry(first.to_owned()).or_default();
+                        if rest.is_empty() { entry.0 = true } else { entry.1 = true }
+                    }
+                    let listed = view.list(&folder, None, usize::MAX).await.unwrap();
+                    let listed: Vec<_> = listed
+                        .into_iter()
+                        .map(|child| (child.segment, (child.is_record, child.is_folder)))
+                        .collect();
+                    assert_eq!(listed, expected.into_iter().collect::<Vec<_>>());
+                }
             }
-            let mut expected = std::collections::BTreeMap::<String, (bool, bool)>::new();
-            for name in &names {
-                let (first, rest) = name.split_once('/').map_or((name.as_str(), ""), |split| split);
-                let entry = expected.entry(first.to_owned()).or_default();
-                if rest.is_empty() { entry.0 = true } else { entry.1 = true }
-            }
-            let listed = view.list(&view.root(), None, usize::MAX).await.unwrap();
-            let listed: Vec<_> =
-                listed.into_iter().map(|child| (child.segment, (child.is_record, child.is_folder))).collect();
-            assert_eq!(listed, expected.into_iter().collect::<Vec<_>>());
         });
     }
 }

@@ -12,6 +12,7 @@ mod inspection;
 mod interleaving;
 mod lists;
 mod preconditions;
+mod search;
 mod sessions;
 mod tampering;
 mod unavailable;
