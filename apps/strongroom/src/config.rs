@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use strongroom_base::Slug;
-use strongroom_followers::WitnessConfig;
+use strongroom_followers::{CopyConfig, WitnessConfig};
 
 /// Where `strongroom up` listens unless told otherwise, and so where `oo` looks first.
 pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8200);
@@ -39,6 +39,8 @@ pub struct Config {
     pub log_level: LogLevel,
     /// Who is asked to cosign the ledger.
     pub witnesses: Vec<WitnessConfig>,
+    /// Where the ledger's leaves are copied to.
+    pub copies: Vec<CopyConfig>,
 }
 
 /// A database that several nodes may share.
@@ -153,6 +155,17 @@ pub struct Settings {
     /// Witnesses of the ledger: only in the file.
     #[arg(skip)]
     pub witness: Vec<WitnessConfig>,
+    /// What becomes of the ledger besides: only in the file.
+    #[arg(skip)]
+    pub audit: Audit,
+}
+
+/// The table `audit` of the file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Audit {
+    /// Copies of the ledger's leaves.
+    pub copy: Vec<CopyConfig>,
 }
 
 /// What the defaults depend on.
@@ -251,10 +264,9 @@ impl Settings {
             credentials_out: self.credentials_out.or(lower.credentials_out),
             log_format: self.log_format.or(lower.log_format),
             log_level: self.log_level.or(lower.log_level),
-            witness: if self.witness.is_empty() {
-                lower.witness
-            } else {
-                self.witness
+            witness: [self.witness, lower.witness].concat(),
+            audit: Audit {
+                copy: [self.audit.copy, lower.audit.copy].concat(),
             },
         }
     }
@@ -301,6 +313,7 @@ impl Settings {
             log_format: self.log_format.unwrap_or(by_place),
             log_level: self.log_level.unwrap_or(LogLevel::Info),
             witnesses: self.witness,
+            copies: self.audit.copy,
         })
     }
 }
@@ -374,6 +387,7 @@ mod tests {
                 log_format: LogFormat::Json,
                 log_level: LogLevel::Info,
                 witnesses: Vec::new(),
+                copies: Vec::new(),
             }
         );
     }
@@ -396,6 +410,11 @@ mod tests {
             [[witness]]
             url = "https://w.example.org"
             vkey = "witness+2bb0c7ee+BAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+            [[audit.copy]]
+            name = "siem"
+            to = "tls://siem.example.org:6514"
+            ca = "/ca"
+            acknowledge = false
         "#;
         assert_eq!(
             toml(text).complete(HOME).unwrap(),
@@ -416,6 +435,7 @@ mod tests {
                 log_format: LogFormat::Human,
                 log_level: LogLevel::Trace,
                 witnesses: toml(text).witness,
+                copies: toml(text).audit.copy,
             }
         );
     }

@@ -1,21 +1,26 @@
-//! What follows the published ledger without ever holding it up: witnesses, which are asked to cosign its checkpoints.
+//! What follows the published ledger without ever holding it up: witnesses, which are asked to cosign its checkpoints, and
+//! copies of its leaves.
 //!
 //! Invariant: it reads published files and waits for others here only; nothing waits for it, and what it could not do yet
 //! is found in the files again.
 
+mod copies;
 mod health;
 mod witness;
 mod witnesses;
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
 use strongroom_ledger::Ledger;
 use tokio::task::{JoinSet, spawn_blocking};
 
+pub use copies::{CopyConfig, CopyConfigError};
 pub use witness::{WitnessConfig, WitnessUrlError};
 
+use copies::AuditCopy;
 use health::{Health, Metrics};
 use witness::Witness;
 use witnesses::Witnesses;
@@ -26,6 +31,12 @@ pub enum StartError {
     /// The HTTP client cannot be made.
     #[error("cannot prepare to ask the witness `{0}`")]
     Http(String, #[source] reqwest::Error),
+    /// A copy cannot be made.
+    #[error("cannot prepare the audit copy `{0}`")]
+    Copy(String, #[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Two copies would share a cursor.
+    #[error("two audit copies are called `{0}`: give each a name of its own")]
+    Twice(String),
 }
 
 /// The running followers; they end when this is dropped.
@@ -34,13 +45,16 @@ pub struct Followers {
 }
 
 impl Followers {
-    /// Starts asking `witnesses` on the current Tokio runtime, and registers the metrics.
+    /// Starts asking `witnesses` and making `copies` on the current Tokio runtime, and registers the metrics. `data_dir` is
+    /// where the copies' cursors are, in `copies/`.
     ///
     /// # Errors
     /// [`StartError`].
     pub fn start(
         ledger: &Arc<Ledger>,
         witnesses: &[WitnessConfig],
+        copies: &[CopyConfig],
+        data_dir: &Path,
         registry: &mut Registry,
     ) -> Result<Self, StartError> {
         let mut metrics = Metrics::new(ledger);
@@ -54,6 +68,17 @@ impl Followers {
             };
             let all = witnesses.iter().map(make).collect::<Result<_, _>>()?;
             tasks.spawn(Witnesses::new(Arc::clone(ledger), all).run());
+        }
+        for (number, config) in copies.iter().enumerate() {
+            let name = &config.name;
+            if copies.iter().take(number).any(|before| before.name == *name) {
+                return Err(StartError::Twice(name.clone()));
+            }
+            let health = Health::new("copy", name);
+            metrics.watch(&health);
+            let copy = AuditCopy::new(ledger, config, &data_dir.join("copies"), health);
+            let copy = copy.map_err(|error| StartError::Copy(name.clone(), error.into()))?;
+            tasks.spawn(copy.run());
         }
         registry.register_collector(Box::new(metrics));
         Ok(Self { _tasks: tasks })

@@ -160,6 +160,16 @@ pub(crate) fn write_aside(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(aside, path)
 }
 
+/// Replaces the file at `path`, or makes it: whole or not at all, and durably.
+///
+/// # Errors
+/// Those of the file system; the file is then as it was.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_aside(path, bytes)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    sync_dir(parent.unwrap_or(Path::new(".")))
+}
+
 /// Deletes the file at `path`, unless that happened already.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     #[cfg(test)]

@@ -49,6 +49,7 @@ pub use verify::{Flaw, Report, SinceError, VerifyError, verify, verify_since};
 pub use witness::{Witness, WitnessError};
 
 use entry::Entry;
+pub use files::replace_file;
 use files::{LedgerFiles, sync_dir, write_aside};
 use flood::Flood;
 use sequencer::Sequencer;

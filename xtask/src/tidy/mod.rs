@@ -35,6 +35,7 @@ const FORMATS: [&str; 10] = [
     "postgres",
     "disclosure",
     "cosigned",
+    "copy",
     "witness",
 ];
 

@@ -7,6 +7,7 @@
 //! | `slots.bak` | a copy of the seal slots |
 //! | `journal/` | audit records on their way into the ledger |
 //! | `ledger/`, `ledger.vkey` | the ledger and its public key |
+//! | `copies/` | how far the copies of the ledger have come |
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -21,13 +22,14 @@ pub(super) const STORAGE: &str = "strongroom.redb";
 pub(super) const LEDGER: &str = "ledger";
 
 /// Everything that may lie in a data directory; the last is what a file system's root has of its own.
-const ENTRIES: [&str; 7] = [
+const ENTRIES: [&str; 8] = [
     "lock",
     STORAGE,
     "slots.bak",
     "journal",
     LEDGER,
     "ledger.vkey",
+    "copies",
     "lost+found",
 ];
 

@@ -45,7 +45,7 @@ pub enum StartError {
     /// There is no instance to serve.
     #[error(transparent)]
     Boot(#[from] BootError),
-    /// A witness cannot be asked.
+    /// A witness cannot be asked, or a copy not be made.
     #[error(transparent)]
     Followers(#[from] strongroom_followers::StartError),
 }
@@ -93,7 +93,13 @@ impl Server {
 
         let mut registry = operations::registry();
         let metrics = HttpMetrics::register(&mut registry);
-        let followers = Followers::start(booted.core.ledger(), &config.witnesses, &mut registry)?;
+        let followers = Followers::start(
+            booted.core.ledger(),
+            &config.witnesses,
+            &config.copies,
+            &config.data_dir,
+            &mut registry,
+        )?;
         let instruments = Instruments { clock, rng, metrics };
         let dialects = dialects(&booted.core, instruments);
         let is_ready = Arc::new(AtomicBool::new(true));
