@@ -25,7 +25,7 @@ const ONE_REQUEST: [&str; 11] = [
     "crates/ledger/src/record.rs",
 ];
 /// Every format on disk has a page.
-const FORMATS: [&str; 10] = [
+const FORMATS: [&str; 11] = [
     "record",
     "superblock",
     "slots",
