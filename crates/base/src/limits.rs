@@ -4,6 +4,10 @@ use crate::Ttl;
 
 /// A request body, in every dialect.
 pub const BODY_BYTES: usize = 8 << 20;
+/// A request body up to this size is read at once, whoever sends it.
+pub const SMALL_BODY_BYTES: usize = 64 << 10;
+/// Larger request bodies that are read at one time; others wait, unread.
+pub const LARGE_BODIES: usize = 32;
 /// One secret's value, in every dialect.
 pub const VALUE_BYTES: usize = 1 << 20;
 /// A value up to this size is kept inside its secret's record.

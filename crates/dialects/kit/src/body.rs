@@ -1,4 +1,5 @@
-//! A request's body: bounded in size and time, in one buffer that is wiped.
+//! A request's body: bounded in size and time, in one buffer that is wiped. Nobody has proved who it is by then, so what
+//! all bodies take together is bounded, too.
 
 use std::convert::Infallible;
 
@@ -10,6 +11,7 @@ use http_body_util::BodyExt;
 use strongroom_base::{Ttl, limits};
 use strongroom_sdk::Error;
 use strongroom_secret::SecretBuffer;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// How long a whole body may take to arrive.
 pub const BODY_READ: Ttl = Ttl::from_secs(30);
@@ -17,6 +19,9 @@ pub const BODY_READ: Ttl = Ttl::from_secs(30);
 /// How much is still read of a body that is too large. Most clients send all before they read, and would see a broken
 /// connection instead of the answer.
 const DISCARDED_BYTES: usize = 4 * limits::BODY_BYTES;
+
+/// One for each body beyond [`limits::SMALL_BODY_BYTES`] that may be in memory.
+static LARGE: Semaphore = Semaphore::const_new(limits::LARGE_BODIES);
 
 /// A request's body, or why it was not read. Extracting it never rejects, so that the dialect can have the failure
 /// recorded.
@@ -69,15 +74,29 @@ async fn read(request: Request) -> Result<SecretBuffer, Error> {
         discard(body).await;
         return Err(too_large());
     }
+    let mut place = place_for(declared, None).await?;
     let mut bytes = SecretBuffer::with_capacity(declared);
     while let Some(data) = next(&mut body).await? {
-        if bytes.expose().len() + data.len() > limits::BODY_BYTES {
+        let length = bytes.expose().len() + data.len();
+        if length > limits::BODY_BYTES {
             discard(body).await;
             return Err(too_large());
         }
+        place = place_for(length, place).await?;
         bytes.extend(&data);
     }
     Ok(bytes)
+}
+
+/// Waits for a place for a body of `bytes`, if it needs one and has none. It is free again when the body is read.
+async fn place_for(
+    bytes: usize,
+    place: Option<SemaphorePermit<'static>>,
+) -> Result<Option<SemaphorePermit<'static>>, Error> {
+    if place.is_some() || bytes <= limits::SMALL_BODY_BYTES {
+        return Ok(place);
+    }
+    LARGE.acquire().await.map(Some).map_err(Error::internal)
 }
 
 /// The body's next bytes; `None` at its end.

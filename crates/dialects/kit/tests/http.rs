@@ -13,7 +13,7 @@ use axum::extract::ConnectInfo;
 use axum::http::header::SERVER;
 use axum::http::{HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
-use futures::stream;
+use futures::{StreamExt, stream};
 use http_body_util::BodyExt;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
@@ -204,6 +204,30 @@ async fn a_body_that_never_ends_or_breaks_is_refused() {
         send(request("POST", "/echo/a", broken)).await.1,
         "`body` ended early"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_bodies_that_do_not_end_hold_up_other_large_ones_only() {
+    let begun = || {
+        let beginning = stream::iter([Ok::<_, Infallible>(vec![b'x'; limits::SMALL_BODY_BYTES + 1])]);
+        HttpBody::from_stream(beginning.chain(stream::pending()))
+    };
+    let started = tokio::time::Instant::now();
+    for _ in 0..limits::LARGE_BODIES {
+        tokio::spawn(send(request("POST", "/echo/a", begun())));
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for bytes in [1, limits::SMALL_BODY_BYTES] {
+        let small = request("POST", "/echo/a", vec![b'x'; bytes]);
+        assert_eq!(send(small).await.1, format!("unknown {bytes}"));
+    }
+    assert_eq!(started.elapsed(), Duration::from_secs(1));
+    let large = request("POST", "/echo/a", vec![b'x'; limits::SMALL_BODY_BYTES + 1]);
+    assert_eq!(
+        send(large).await.1,
+        format!("unknown {}", limits::SMALL_BODY_BYTES + 1)
+    );
+    assert_eq!(started.elapsed(), Duration::from(BODY_READ));
 }
 
 #[tokio::test]
