@@ -65,7 +65,7 @@ impl Inspection {
         root: &RootKey,
         engines: Vec<Box<dyn RowKeeper>>,
     ) -> Result<Self, OpenError> {
-        let (barrier, ledger) = Box::pin(unlock(&foundations, superblock, root)).await?;
+        let (barrier, ledger) = unlock(&foundations, superblock, root).await?;
         let atlas = Atlas::of(barrier.clone()).await?;
         for workspace in atlas
             .workspaces()
