@@ -41,6 +41,8 @@ pub struct Config {
     pub witnesses: Vec<WitnessConfig>,
     /// Where the ledger's leaves are copied to.
     pub copies: Vec<CopyConfig>,
+    /// Why a restored instance is to go on with a new generation of the ledger.
+    pub accept_restored: Option<String>,
 }
 
 /// A database that several nodes may share.
@@ -314,6 +316,7 @@ impl Settings {
             log_level: self.log_level.unwrap_or(LogLevel::Info),
             witnesses: self.witness,
             copies: self.audit.copy,
+            accept_restored: None,
         })
     }
 }
@@ -388,6 +391,7 @@ mod tests {
                 log_level: LogLevel::Info,
                 witnesses: Vec::new(),
                 copies: Vec::new(),
+                accept_restored: None,
             }
         );
     }
@@ -436,6 +440,7 @@ mod tests {
                 log_level: LogLevel::Trace,
                 witnesses: toml(text).witness,
                 copies: toml(text).audit.copy,
+                accept_restored: None,
             }
         );
     }

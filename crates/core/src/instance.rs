@@ -3,14 +3,13 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use minicbor::{Decode, Encode};
 use strongroom_auth_password::{Passwords, SetError};
-use strongroom_barrier::{Barrier, BarrierError, Kind, Place, Record, RootKey, View};
+use strongroom_barrier::{Barrier, BarrierError, Kind, Place, RootKey};
 use strongroom_base::{Clock, InstanceId, MountId, RequestId, Rng, Slug, WorkspaceId};
 use strongroom_identity::{Directory, Principal, SLUGS, Sessions};
 use strongroom_ledger::{
-    Config, FieldCipher, Journal, Ledger, OpenedLedger, Outcome, PublishError, Record as AuditRecord,
-    SealError,
+    Config, FieldCipher, Journal, Ledger, OpenedLedger, Outcome, PublishError, ReadError,
+    Record as AuditRecord, SealError,
 };
 use strongroom_policy::Role;
 use strongroom_sdk::{Error, RowAtRest, RowFlaw, RowKeeper, Surroundings, Ties};
@@ -22,6 +21,7 @@ use tokio::task::JoinHandle;
 
 use crate::accounts::Accounts;
 use crate::audit::Audit;
+use crate::generation::{LedgerKeyRecord, ledger_key, refuse_rollback};
 use crate::mounts::{self, Mounts, PATHS};
 use crate::superblock::{FORMAT, LastCheckpoint, Superblock, slots_key, superblock_key};
 use crate::tokens::{TokenKey, TokenKeyRecord};
@@ -105,6 +105,18 @@ pub enum OpenError {
         /// Entries that storage knows of.
         storage: u64,
     },
+    /// The ledger is not the one that storage knows.
+    #[error(
+        "the ledger does not continue the {storage} entries that storage knows of: it was rewritten, or is of another \
+         history"
+    )]
+    LedgerRewritten {
+        /// Entries that storage knows of.
+        storage: u64,
+    },
+    /// The published ledger.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// The ledger knows of changes that storage does not have.
     #[error(
         "storage is at revision {storage} and the ledger knows of {ledger}: storage is older than the ledger"
@@ -117,14 +129,21 @@ pub enum OpenError {
     },
 }
 
-/// The seed of the key that signs a generation's checkpoints.
-#[derive(Encode, Decode)]
-struct LedgerKeyRecord {
-    #[cbor(n(0), with = "strongroom_barrier::cbor::key")]
-    seed: Key,
+impl OpenError {
+    /// Whether ledger, journal and storage do not fit together, as after the restore of a backup.
+    #[must_use]
+    pub fn is_of_a_restore(&self) -> bool {
+        use strongroom_ledger::JournalError::Missing;
+        use strongroom_ledger::OpenError::{Damaged, Journal, Key};
+        matches!(
+            self,
+            Self::LedgerRolledBack { .. }
+                | Self::LedgerRewritten { .. }
+                | Self::StorageRolledBack { .. }
+                | Self::Ledger(Key | Damaged(_) | Journal(Missing { .. }))
+        )
+    }
 }
-
-impl Record for LedgerKeyRecord {}
 
 /// The rows that an instance cannot be opened without, and those of its own keys.
 pub(crate) struct InstanceRows;
@@ -207,10 +226,10 @@ impl Core {
         )?;
 
         let seed = Key::fill(|seed| rng.fill(seed));
-        let record = LedgerKeyRecord { seed };
+        let record = LedgerKeyRecord { seed, birth: None };
         slugs.put(&mut change, &ledger_key(&slugs, FIRST_GENERATION), &record)?;
 
-        let ledger = open_ledger(&foundations, &barrier, &superblock, &record.seed)?.start();
+        let ledger = open_ledger(&foundations, &barrier, &superblock, record)?.start();
         let id = RequestId::generate(&**clock, &**rng);
         let born = AuditRecord::open(id, "instance.create", clock.now(), "");
         change.note = Some(ledger.note(&born, Outcome::Ok, &change)?);
@@ -230,24 +249,7 @@ impl Core {
         engines: Engines,
     ) -> Result<Arc<Self>, OpenError> {
         let (barrier, ledger) = unlock(&foundations, superblock, root).await?;
-        let position = ledger.position();
-        let known = superblock
-            .checkpoint
-            .as_ref()
-            .map_or(0, |checkpoint| checkpoint.size);
-        if position.checkpoint.size < known {
-            return Err(OpenError::LedgerRolledBack {
-                ledger: position.checkpoint.size,
-                storage: known,
-            });
-        }
-        let head = strongroom_storage::head(&*foundations.storage).await?;
-        if head < position.outbox {
-            return Err(OpenError::StorageRolledBack {
-                storage: head.0,
-                ledger: position.outbox.0,
-            });
-        }
+        refuse_rollback(superblock, &ledger, &*foundations.storage).await?;
         Self::assemble(&foundations, barrier, ledger.start(), settings, engines).await
     }
 
@@ -333,7 +335,7 @@ pub(crate) async fn unlock(
     let record = stored
         .ok_or_else(|| BarrierError::Missing("the ledger's key".into()))?
         .record;
-    let ledger = open_ledger(foundations, &barrier, superblock, &record.seed)?;
+    let ledger = open_ledger(foundations, &barrier, superblock, record)?;
     Ok((barrier, ledger))
 }
 
@@ -341,17 +343,20 @@ fn open_ledger(
     foundations: &Foundations,
     barrier: &Arc<Barrier>,
     superblock: &Superblock,
-    seed: &Key,
+    record: LedgerKeyRecord,
 ) -> Result<OpenedLedger, OpenError> {
     // The node's part of the origin is 1 until there is a second node.
     let origin = format!("{}/1/{}", superblock.instance, superblock.generation);
+    let is_known = superblock.checkpoint.is_some();
     let superblock = Superblock {
         checkpoint: None,
         ..superblock.clone()
     };
     Ok(Ledger::open(Config {
         data_dir: foundations.data_dir.clone(),
-        signer: Signer::from_seed(&origin, seed)?,
+        signer: Signer::from_seed(&origin, &record.seed)?,
+        // A log that storage knows of was begun: if it is not there, it is lost.
+        birth: record.birth.filter(|_| !is_known),
         journal: foundations.journal.clone(),
         storage: foundations.storage.clone(),
         checkpoint_row: Box::new(move |checkpoint| {
@@ -388,8 +393,4 @@ impl FieldCipher for LedgerFields {
             .open_ledger_fields(workspace, id.as_bytes(), sealed)
             .map_err(|_| SealError)
     }
-}
-
-fn ledger_key(view: &View, generation: u32) -> strongroom_barrier::StorageKey {
-    view.ordered(Kind::LedgerKey, &[&generation.to_be_bytes()])
 }

@@ -10,6 +10,7 @@ pub mod superblock;
 mod engines;
 mod expiry;
 mod gate;
+mod generation;
 mod instance;
 mod internal;
 mod mounts;

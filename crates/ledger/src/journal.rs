@@ -226,6 +226,17 @@ impl Journal {
         Ok(())
     }
 
+    /// The number nearest to `drained` that [`Journal::resume_after`] takes.
+    pub(crate) fn nearest(&self, drained: u64) -> u64 {
+        let inner = self.lock();
+        let last = inner.next.saturating_sub(1);
+        let first = inner
+            .segments
+            .front()
+            .map_or(last, |first| first.saturating_sub(1));
+        drained.clamp(first.min(last), last)
+    }
+
     /// Takes every entry that waits, in order.
     pub(crate) fn take(&self) -> Vec<Pending> {
         self.lock().queue.drain(..).collect()

@@ -10,6 +10,7 @@ mod entry;
 mod fields;
 mod files;
 mod flood;
+mod generation;
 mod journal;
 mod leaf;
 mod reader;
@@ -38,6 +39,7 @@ use tokio::task::JoinHandle;
 
 pub use entry::{FieldCipher, Salts, SealError, SealedFields};
 pub use fields::{Disclosure, DisclosureError, FieldName, Fields, LeafFacts};
+pub use generation::{Birth, Predecessor, generation_of};
 pub use journal::{Journal, JournalError, JournalSync};
 pub use leaf::LeafFlaw;
 pub use reader::{Published, ReadError, Reader, verifier_key};
@@ -52,8 +54,12 @@ use entry::Entry;
 pub use files::replace_file;
 use files::{LedgerFiles, sync_dir, write_aside};
 use flood::Flood;
+use generation::set_aside;
 use sequencer::Sequencer;
 use tree::Tree;
+
+/// The name of the file of the log's public key.
+pub(crate) const VKEY: &str = "ledger.vkey";
 
 /// The row, if any, that storage keeps of the newest checkpoint. It is put in the commit that deletes the outbox rows.
 pub type CheckpointRow = Box<dyn Fn(&Checkpoint) -> Option<(Vec<u8>, Vec<u8>)> + Send + Sync>;
@@ -64,6 +70,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The log's key. Its name is the log's origin.
     pub signer: Signer,
+    /// What the log begins with if it is not begun and follows another, which is set aside.
+    pub birth: Option<Birth>,
     /// The journal, opened before storage because storage syncs it.
     pub journal: Arc<Journal>,
     /// Whose outbox is drained.
@@ -193,6 +201,7 @@ impl Ledger {
         let Config {
             data_dir,
             signer,
+            birth,
             journal,
             storage,
             checkpoint_row,
@@ -201,11 +210,19 @@ impl Ledger {
             rng,
         } = config;
         let dir = data_dir.join("ledger");
+        if let (Some(_), Ok(key)) = (&birth, verifier_key(&data_dir))
+            && key != *signer.verifier_key()
+        {
+            set_aside(&data_dir, &key)?;
+        }
         fs::create_dir_all(&dir)?;
         write_verifier_key(&data_dir, &signer)?;
         let reader = Arc::new(Reader::new(&dir, signer.verifier_key().clone()));
         let files = LedgerFiles::new(dir);
-        let tree = Tree::recover(&files, &signer)?;
+        let mut tree = Tree::recover(&files, &signer)?;
+        if let Some(birth) = birth.filter(|_| tree.edge.size() == 0) {
+            tree = birth.publish(tree, &files, &signer)?;
+        }
         journal.resume_after(tree.marks.j)?;
         let position = tree.position(signer.verifier_key().name());
         let shared = Arc::new(Shared {
@@ -305,7 +322,7 @@ impl Ledger {
 
 /// Writes the public key to `ledger.vkey`, or sees that it is there already.
 fn write_verifier_key(data_dir: &Path, signer: &Signer) -> Result<(), OpenError> {
-    let path = data_dir.join("ledger.vkey");
+    let path = data_dir.join(VKEY);
     let line = format!("{}\n", signer.verifier_key());
     match fs::read(&path) {
         Ok(written) if written == line.as_bytes() => Ok(()),

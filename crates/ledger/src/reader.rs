@@ -11,6 +11,7 @@ use strongroom_tlog::{
     decode_bundle,
 };
 
+use crate::VKEY;
 use crate::fields::LeafFacts;
 use crate::files::{CHECKPOINT, COSIGNED, LedgerFiles};
 use crate::leaf::Leaf;
@@ -333,12 +334,11 @@ impl Tree<'_> {
 /// # Errors
 /// When there is none.
 pub fn verifier_key(data_dir: &Path) -> Result<VerifierKey, VerifyError> {
-    let name = "ledger.vkey";
-    let line = fs::read_to_string(data_dir.join("ledger.vkey"))
-        .map_err(|error| VerifyError::new(name, Flaw::Io(error)))?;
+    let line =
+        fs::read_to_string(data_dir.join(VKEY)).map_err(|error| VerifyError::new(VKEY, Flaw::Io(error)))?;
     line.trim_end()
         .parse()
-        .map_err(|error| VerifyError::new(name, Flaw::Note(error)))
+        .map_err(|error| VerifyError::new(VKEY, Flaw::Note(error)))
 }
 
 #[cfg(test)]

@@ -163,6 +163,7 @@ impl House {
         Ok(Config {
             data_dir: self.dir.path().to_owned(),
             signer: signer(),
+            birth: None,
             journal: Journal::open(&self.dir.path().join("journal"))?,
             storage: self.storage.clone(),
             checkpoint_row: Box::new(|checkpoint| {

@@ -38,6 +38,7 @@ async fn serve(home: PathBuf, bug: Option<Bug>) -> Result<()> {
         log_level: LogLevel::Warn,
         witnesses: Vec::new(),
         copies: Vec::new(),
+        accept_restored: None,
     };
     telemetry::start(config.log_format, config.log_level);
     let environment = Environment::of_process().context("there is no home")?;

@@ -5,17 +5,18 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use crate::cli::console::Console;
 use crate::cli::exit;
 use crate::cli::failure::Failure;
 use crate::cli::shell::spell_program;
 use crate::config::{Config, ConfigError, Settings, Surroundings};
-use crate::server::Server;
 use crate::server::boot::BootError;
 use crate::server::environment::Environment;
 use crate::server::shutdown::StopSignals;
 use crate::server::telemetry;
+use crate::server::{Server, StartError};
 
 /// Start the server; the first start creates the instance
 ///
@@ -29,6 +30,10 @@ pub(super) struct Up {
     config: Option<PathBuf>,
     #[command(flatten)]
     settings: Settings,
+    /// Go on with what was restored from a backup: sets the ledger aside and begins a new generation of it, whose first entry
+    /// holds this reason. For one start only
+    #[arg(long, value_name = "REASON", value_parser = NonEmptyStringValueParser::new())]
+    accept_restored: Option<String>,
 }
 
 impl Up {
@@ -51,7 +56,13 @@ impl Up {
             None => Ok(Settings::default()),
         };
         let config = file.and_then(|file| complete(self.settings.over(file)));
-        config.map_err(|error| Failure::of(&error))
+        let accept_restored = self.accept_restored;
+        config
+            .map(|config| Config {
+                accept_restored,
+                ..config
+            })
+            .map_err(|error| Failure::of(&error))
     }
 }
 
@@ -74,7 +85,7 @@ async fn serve(config: Config, environment: Environment, mut console: Console) -
     let stop = StopSignals::catch()?;
     let server = Server::start(&config, &environment)
         .await
-        .map_err(|error| Failure::of(&error))?;
+        .map_err(|error| explain(&error))?;
     let program = std::env::current_exe()?;
     let search_path = std::env::var_os("PATH").unwrap_or_default();
     let greeting = server
@@ -86,4 +97,17 @@ async fn serve(config: Config, environment: Environment, mut console: Console) -
     drop(console);
     server.serve(stop.received()).await;
     Ok(())
+}
+
+/// Why the server did not start, and what to do about it where that is not plain.
+fn explain(error: &StartError) -> Failure {
+    let failure = Failure::of(error);
+    match error {
+        StartError::Boot(BootError::Open(error)) if error.is_of_a_restore() => failure.advise(
+            "Put the newer one back if you have it. If a backup was restored on purpose, start once with \
+             --accept-restored REASON: the ledger is kept aside, and a new generation of it begins. If not, somebody \
+             changed the data.",
+        ),
+        _ => failure,
+    }
 }

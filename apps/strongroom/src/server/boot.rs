@@ -226,6 +226,13 @@ impl Start<'_> {
         } = self;
         let unsealed = unseal(&*foundations.storage, superblock, environment, env_key).await?;
         let settings = settings(config, unsealed.is_weak);
+        let accepted = match &config.accept_restored {
+            Some(reason) => {
+                Some(Core::accept_restored(&foundations, superblock, &unsealed.root, reason).await?)
+            }
+            None => None,
+        };
+        let superblock = accepted.as_ref().unwrap_or(superblock);
         let core = Core::open(foundations, superblock, &unsealed.root, settings, engines()).await?;
         data_dir.copy_slots(&unsealed.slots)?;
         Ok(Booted {

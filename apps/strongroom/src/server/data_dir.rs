@@ -8,6 +8,7 @@
 //! | `journal/` | audit records on their way into the ledger |
 //! | `ledger/`, `ledger.vkey` | the ledger and its public key |
 //! | `copies/` | how far the copies of the ledger have come |
+//! | `generations/` | ledgers that were set aside after a restore, and their public keys |
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -22,7 +23,7 @@ pub(super) const STORAGE: &str = "strongroom.redb";
 pub(super) const LEDGER: &str = "ledger";
 
 /// Everything that may lie in a data directory; the last is what a file system's root has of its own.
-const ENTRIES: [&str; 8] = [
+const ENTRIES: [&str; 9] = [
     "lock",
     STORAGE,
     "slots.bak",
@@ -30,6 +31,7 @@ const ENTRIES: [&str; 8] = [
     LEDGER,
     "ledger.vkey",
     "copies",
+    "generations",
     "lost+found",
 ];
 
