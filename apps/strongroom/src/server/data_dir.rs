@@ -8,6 +8,7 @@
 //! | `journal/` | audit records on their way into the ledger |
 //! | `ledger/`, `ledger.vkey` | the ledger and its public key |
 //! | `copies/` | how far the copies of the ledger have come |
+//! | `reserve` | room for when the disk is full |
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -16,13 +17,15 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
+use super::reserve::RESERVE;
+
 /// The storage file.
 pub(super) const STORAGE: &str = "strongroom.redb";
 /// The folder of the ledger.
 pub(super) const LEDGER: &str = "ledger";
 
 /// Everything that may lie in a data directory; the last is what a file system's root has of its own.
-const ENTRIES: [&str; 8] = [
+const ENTRIES: [&str; 9] = [
     "lock",
     STORAGE,
     "slots.bak",
@@ -30,6 +33,7 @@ const ENTRIES: [&str; 8] = [
     LEDGER,
     "ledger.vkey",
     "copies",
+    RESERVE,
     "lost+found",
 ];
 
