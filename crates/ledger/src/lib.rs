@@ -11,6 +11,8 @@ mod fields;
 mod files;
 mod flood;
 mod journal;
+#[cfg(test)]
+mod kills;
 mod leaf;
 mod reader;
 mod record;
