@@ -89,6 +89,16 @@ pub const TOMBSTONES_KEPT: Ttl = Ttl::from_secs(600);
 pub const TOMBSTONES_EVERY: Ttl = Ttl::from_secs(60);
 /// Tombstones removed at once.
 pub const TOMBSTONES_BATCH: usize = 10_000;
+/// The file that takes room on the disk, to give it back when the disk is nearly full.
+pub const RESERVE_BYTES: u64 = 64 << 20;
+/// With less than this free on the disk, the reserve is freed, and only what removes is stored.
+pub const SPACE_SCARCE_BYTES: u64 = 16 << 20;
+/// With less than this, the reserve freed, nothing is answered.
+pub const SPACE_NONE_BYTES: u64 = 8 << 20;
+/// With this much free, the reserve is made again: it leaves twice what is scarce.
+pub const SPACE_PLENTY_BYTES: u64 = RESERVE_BYTES + 2 * SPACE_SCARCE_BYTES;
+/// How often the room on the disk is looked at.
+pub const SPACE_EVERY: Ttl = Ttl::from_millis(250);
 /// Pause before failed storage is opened a second time; it doubles with each attempt.
 pub const REOPEN_PAUSE: Ttl = Ttl::from_millis(100);
 /// The longest such pause.

@@ -75,6 +75,7 @@ impl Core {
     }
 
     async fn run<O: Op>(&self, request: Request<O>) -> Result<O::Outcome, Error> {
+        self.surroundings.space.answers()?;
         let now = self.surroundings.clock.now();
         let record = RequestRecord::new(Record::open(request.id, O::NAME, now, &request.source));
         // A panic is a fault of ours like any other: it has a record, too.
@@ -188,8 +189,8 @@ impl Core {
         )
         .await
         {
-            // Another request of the session has just done it.
-            Err(Error::Conflict(_)) => Ok(()),
+            // Another request of the session has just done it, or it must wait: it still ends when it should.
+            Err(Error::Conflict(_) | Error::Full) => Ok(()),
             done => done,
         }
     }
@@ -262,7 +263,7 @@ fn outcome<T>(result: &Result<T, Error>) -> Outcome {
         Err(Error::Conflict(_)) => Outcome::Conflict,
         Err(Error::Invalid { .. } | Error::TooLarge { .. }) => Outcome::Invalid,
         Err(Error::RateLimited { .. }) => Outcome::RateLimited,
-        Err(Error::Unavailable(_) | Error::AuditUnavailable(_)) => Outcome::Unavailable,
+        Err(Error::Unavailable(_) | Error::Full | Error::AuditUnavailable(_)) => Outcome::Unavailable,
         Err(Error::Internal(_)) => Outcome::Error,
     }
 }

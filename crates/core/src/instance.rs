@@ -12,7 +12,7 @@ use strongroom_ledger::{
     Record as AuditRecord, SealError,
 };
 use strongroom_policy::Role;
-use strongroom_sdk::{Error, RowAtRest, RowFlaw, RowKeeper, Surroundings, Ties};
+use strongroom_sdk::{Error, RowAtRest, RowFlaw, RowKeeper, Space, Surroundings, Ties};
 use strongroom_secret::{Key, SecretBytes, SecretText};
 use strongroom_storage::{Change, CommitError, Storage, Unavailable};
 use strongroom_tlog::{NoteError, Signer};
@@ -43,6 +43,8 @@ pub struct Foundations {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub rng: Arc<dyn Rng>,
+    /// How much room the disk has.
+    pub space: Arc<Space>,
 }
 
 /// What a new instance begins with.
@@ -290,6 +292,7 @@ impl Core {
             directory: directory.clone(),
             clock: foundations.clock.clone(),
             rng: foundations.rng.clone(),
+            space: foundations.space.clone(),
         });
         let sessions = Sessions::new(slugs.clone());
         let mounts = Arc::new(Mounts::new(barrier, surroundings.clone(), paths));

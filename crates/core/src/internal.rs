@@ -8,12 +8,12 @@ use strongroom_storage::Change;
 /// Commits `change` with a record of `op`, on behalf of `principal` if there is one.
 ///
 /// # Errors
-/// [`Error::Conflict`], [`Error::Unavailable`], [`Error::AuditUnavailable`].
+/// [`Error::Conflict`], [`Error::Full`], [`Error::Unavailable`], [`Error::AuditUnavailable`].
 pub(crate) async fn commit(
     surroundings: &Surroundings,
     op: &'static str,
     principal: Option<PrincipalId>,
-    mut change: Change,
+    change: Change,
 ) -> Result<(), Error> {
     let id = RequestId::generate(&*surroundings.clock, &*surroundings.rng);
     let mut record = Record::open(id, op, surroundings.clock.now(), "");
@@ -22,8 +22,9 @@ pub(crate) async fn commit(
     {
         record.set_principal(principal, known.record.slug.as_str());
     }
-    let note = surroundings.ledger.note(&record, Outcome::Ok, &change);
-    change.note = Some(note.map_err(|error| Error::AuditUnavailable(error.into()))?);
-    surroundings.storage.commit(change).await?;
-    Ok(())
+    let note = |change: &Change| {
+        let note = surroundings.ledger.note(&record, Outcome::Ok, change);
+        note.map_err(|error| Error::AuditUnavailable(error.into()))
+    };
+    Ok(surroundings.commit(change, note).await??)
 }

@@ -19,4 +19,5 @@ mod tokens;
 pub use engines::Engines;
 pub use gate::{Core, Credential, Request};
 pub use instance::{Foundations, NewInstance, OpenError, Settings, UNNAMED_APP};
+pub use strongroom_sdk::{Room, Space};
 pub use tokens::{TokenForm, random_text};

@@ -152,9 +152,13 @@ pub(crate) fn write_aside(path: &Path, bytes: &[u8]) -> io::Result<()> {
     aside.push(ASIDE);
     let mut file = File::create(&aside)?;
     #[cfg(test)]
+    crate::testing::written(path);
+    #[cfg(test)]
     crate::testing::crash_point(|| file.write_all(&bytes[..bytes.len() / 2]))?;
     file.write_all(bytes)?;
     file.sync_all()?;
+    #[cfg(test)]
+    crate::testing::synced(path);
     #[cfg(test)]
     crate::testing::crash_point(|| Ok(()))?;
     fs::rename(aside, path)

@@ -1,6 +1,9 @@
 //! The journal: entries of requests that changed nothing, on their way to the log. `docs/formats/journal.md` has the
 //! bytes. A frame is written before its request is answered; what is in a published tree is deleted, whole segments
 //! at a time. The same entries wait in memory, so that the sequencer never reads a file.
+//!
+//! What was written since the last sync may be lost with the power, in any part and any order. So each sync leaves a
+//! *mark* behind what it made durable, by which a start tells such a tail from damage.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
@@ -17,7 +20,9 @@ use crate::entry::Entry;
 use crate::files::{remove, sync_dir};
 
 /// How every segment begins.
-const MAGIC: &[u8; 8] = b"srjrnl1\n";
+const MAGIC: &[u8; 8] = b"srjrnl2\n";
+/// How segments begin that have no marks. They are read, and never written to.
+const MAGIC_1: &[u8; 8] = b"srjrnl1\n";
 /// Bytes of a frame before its body: length u32, CRC-32 u32, sequence number u64.
 pub(crate) const FRAME_HEADER: usize = 16;
 
@@ -64,7 +69,7 @@ struct Inner {
     torn: bool,
     /// The sequence number of the next frame.
     next: u64,
-    /// Frames below this number are durable.
+    /// Frames below this number are durable, and a mark says so unless it could not be written.
     synced: u64,
     sync_failed: bool,
     queue: VecDeque<Pending>,
@@ -88,7 +93,8 @@ impl Companion for JournalSync {
 }
 
 impl Journal {
-    /// Opens the journal in `dir`, which is made if there is none. A frame that a crash tore at the very end is cut off.
+    /// Opens the journal in `dir`, which is made if there is none. What a crash left at the end of frames that were not
+    /// durable is cut off.
     ///
     /// # Errors
     /// [`JournalError::Damaged`], [`JournalError::Io`].
@@ -99,7 +105,7 @@ impl Journal {
             create_segment(dir, 1)?;
             segments.push_back(1);
         }
-        let (mut queue, mut offset) = (VecDeque::new(), 0);
+        let (mut queue, mut offset, mut is_old) = (VecDeque::new(), 0, false);
         // INVARIANT: segments are not empty; zero is never used.
         let (mut next, last) = (
             segments.front().copied().unwrap_or(0),
@@ -126,27 +132,27 @@ impl Journal {
                 });
                 next = next.saturating_add(1);
             }
-            offset = decoded.good;
+            (offset, is_old) = (decoded.good, bytes.starts_with(MAGIC_1));
             cut_tail(&path, offset, bytes.len())?;
         }
         let file = Arc::new(OpenOptions::new().write(true).open(segment_path(dir, last))?);
-        if offset < MAGIC.len() {
-            file.write_all_at(MAGIC, 0)?;
-            offset = MAGIC.len();
-        }
         // What was read may come from memory that never reached the disk.
         file.sync_all()?;
-        let offset = offset as u64;
-        let inner = Inner {
+        let mut inner = Inner {
             file,
             segments,
-            offset,
+            offset: offset as u64,
             torn: false,
             next,
             synced: next,
             sync_failed: false,
             queue,
         };
+        if is_old || offset == 0 {
+            inner.begin_segment(dir)?;
+        } else if next > last {
+            inner.mark();
+        }
         let room = Arc::new(Semaphore::new(limits::JOURNAL_QUEUE_BYTES));
         Ok(Arc::new(Self {
             dir: dir.to_owned(),
@@ -206,7 +212,11 @@ impl Journal {
         let synced = file.sync_data();
         let mut inner = self.lock();
         match synced {
-            Ok(()) => inner.synced = inner.synced.max(upto),
+            Ok(()) if upto > inner.synced => {
+                inner.synced = upto;
+                inner.mark();
+            }
+            Ok(()) => {}
             Err(_) => inner.sync_failed = true,
         }
         Ok(synced?)
@@ -264,12 +274,7 @@ impl Journal {
             inner.sync_failed = true;
             return Err(error.into());
         }
-        let first = inner.next;
-        inner.file = Arc::new(create_segment(&self.dir, first)?);
-        inner.synced = first;
-        inner.offset = MAGIC.len() as u64;
-        inner.segments.push_back(first);
-        Ok(())
+        Ok(inner.begin_segment(&self.dir)?)
     }
 
     #[cfg(test)]
@@ -296,6 +301,24 @@ impl Inner {
         }
     }
 
+    /// Goes on in a new segment; all frames so far are durable.
+    fn begin_segment(&mut self, dir: &Path) -> io::Result<()> {
+        let first = self.next;
+        self.file = Arc::new(create_segment(dir, first)?);
+        self.synced = first;
+        self.offset = segment_head(first).len() as u64;
+        if self.segments.back() != Some(&first) {
+            self.segments.push_back(first);
+        }
+        Ok(())
+    }
+
+    /// Writes that frames below `synced` are durable. Without the mark they are all the same, and only damage to them
+    /// would be told from a torn tail no more.
+    fn mark(&mut self) {
+        let _ = self.write(&mark(self.synced));
+    }
+
     /// Writes `frame` whole, or leaves the file as it was. When not even that works, the next write tries again.
     fn write(&mut self, frame: &[u8]) -> Result<(), JournalError> {
         self.usable()?;
@@ -317,35 +340,46 @@ struct Decoded<'a> {
     bodies: Vec<&'a [u8]>,
     /// Where the whole frames end.
     good: usize,
-    /// A whole frame follows one that is not: this is no torn write.
+    /// A frame that was durable is not whole: this is no torn tail.
     is_damaged: bool,
 }
 
 /// Reads the segment whose first frame has number `first`.
 fn decode(bytes: &[u8], first: u64) -> Decoded<'_> {
-    let Some(mut rest) = bytes.strip_prefix(MAGIC) else {
+    let has_marks = !bytes.starts_with(MAGIC_1);
+    let Some(mut rest) = bytes.strip_prefix(MAGIC).or(bytes.strip_prefix(MAGIC_1)) else {
         // A crash while a segment is made leaves a part of its first bytes.
         return Decoded {
             bodies: Vec::new(),
             good: 0,
-            is_damaged: !MAGIC.starts_with(bytes),
+            is_damaged: !segment_head(first).starts_with(bytes) && !MAGIC_1.starts_with(bytes),
         };
     };
     let mut bodies = Vec::new();
     let mut next = first;
-    while let Some(frame) = split_frame(rest).filter(|frame| frame.number == next) {
-        bodies.push(frame.body);
+    while let Some(frame) = split_frame(rest) {
+        match frame.number {
+            number if frame.is_mark() && number <= next => {}
+            number if !frame.is_mark() && number == next => {
+                bodies.push(frame.body);
+                next = next.saturating_add(1);
+            }
+            _ => break,
+        }
         rest = frame.rest;
-        next = next.saturating_add(1);
     }
     // More frames than this do not fit behind the bad one, so a number beyond is chance.
     let last = next.saturating_add((rest.len() / FRAME_HEADER) as u64);
-    let is_later = |at: usize| {
+    // Frames behind the bad one may be there although it was not durable, but for a mark that says it was.
+    let tells_of_damage = |at: usize| {
         let number = rest.get(at + 8..).and_then(|number| number.first_chunk());
         number.is_some_and(|number| (next..=last).contains(&u64::from_be_bytes(*number)))
-            && rest.get(at..).and_then(split_frame).is_some()
+            && rest
+                .get(at..)
+                .and_then(split_frame)
+                .is_some_and(|frame| !has_marks || frame.is_mark() && frame.number > next)
     };
-    let is_damaged = (0..rest.len()).any(is_later);
+    let is_damaged = (0..rest.len()).any(tells_of_damage);
     Decoded {
         bodies,
         good: bytes.len() - rest.len(),
@@ -357,6 +391,13 @@ struct Frame<'a> {
     number: u64,
     body: &'a [u8],
     rest: &'a [u8],
+}
+
+impl Frame<'_> {
+    /// Whether it says that all frames below its number are durable. (An entry is never empty.)
+    fn is_mark(&self) -> bool {
+        self.body.is_empty()
+    }
 }
 
 /// The whole frame at the front of `bytes`.
@@ -387,6 +428,18 @@ fn fill_header(frame: &mut [u8], number: u64) {
         .iter_mut()
         .zip(fields)
         .for_each(|(byte, field)| *byte = field);
+}
+
+/// The mark that frames below `number` are durable.
+fn mark(number: u64) -> [u8; FRAME_HEADER] {
+    let mut frame = [0; FRAME_HEADER];
+    fill_header(&mut frame, number);
+    frame
+}
+
+/// How the segment begins whose first frame has number `first`.
+fn segment_head(first: u64) -> Vec<u8> {
+    [&MAGIC[..], &mark(first)].concat()
 }
 
 fn crc_of(length: &[u8; 4], number: &[u8; 8], body: &[u8]) -> u32 {
@@ -431,7 +484,7 @@ fn create_segment(dir: &Path, first: u64) -> io::Result<File> {
         .create(true)
         .truncate(true)
         .open(segment_path(dir, first))?;
-    file.write_all_at(MAGIC, 0)?;
+    file.write_all_at(&segment_head(first), 0)?;
     file.sync_all()?;
     sync_dir(dir)?;
     Ok(file)
@@ -488,7 +541,8 @@ mod tests {
         drop(journal(dir.path(), 0..2));
         let path = segment_path(dir.path(), 1);
         let whole = fs::read(&path).unwrap();
-        let one = MAGIC.len() + (whole.len() - MAGIC.len()) / 2;
+        let head = segment_head(1).len();
+        let one = head + (whole.len() - head) / 2;
         for length in 0..whole.len() {
             fs::write(&path, &whole[..length]).unwrap();
             let kept = u64::from(length >= one);
@@ -508,11 +562,15 @@ mod tests {
     #[test]
     fn damage_in_the_middle_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
-        drop(journal(dir.path(), 0..3));
+        let durable = journal(dir.path(), 0..3);
+        durable.sync().unwrap();
+        durable.append_now(entry(3), None).unwrap();
+        drop(durable);
         let path = segment_path(dir.path(), 1);
         let whole = fs::read(&path).unwrap();
-        let frame = (whole.len() - MAGIC.len()) / 3;
-        for at in (0..MAGIC.len() + 2 * frame).step_by(3) {
+        let head = segment_head(1).len();
+        let frame = (whole.len() - head - FRAME_HEADER) / 4;
+        for at in (0..head + 3 * frame).step_by(3) {
             let mut bytes = whole.clone();
             bytes[at] ^= 1;
             fs::write(&path, &bytes).unwrap();
@@ -521,15 +579,39 @@ mod tests {
             assert_eq!(fs::read(&path).unwrap(), bytes, "nothing is cut off");
         }
         // A whole frame that is gone is as bad.
-        fs::write(
-            &path,
-            [&whole[..MAGIC.len()], &whole[MAGIC.len() + frame..]].concat(),
-        )
-        .unwrap();
+        fs::write(&path, [&whole[..head], &whole[head + frame..]].concat()).unwrap();
         assert!(matches!(
             Journal::open(dir.path()),
             Err(JournalError::Damaged { .. })
         ));
+    }
+
+    /// A file of which the power cut has kept each sector or lost it since it was synced.
+    fn after_power_loss(durable: &[u8], written: &[u8], kept: &[bool], length: usize) -> Vec<u8> {
+        const SECTOR: usize = 512;
+        let length = length.clamp(durable.len(), written.len());
+        let mut bytes = durable.to_vec();
+        bytes.resize(length, 0);
+        for (number, sector) in bytes.chunks_mut(SECTOR).enumerate() {
+            if kept.get(number % kept.len()).is_some_and(|kept| *kept) {
+                let at = number * SECTOR;
+                sector.copy_from_slice(&written[at..at + sector.len()]);
+            }
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_segment_of_version_1_is_followed_by_one_with_marks() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(segment_path(dir.path(), 1), MAGIC_1).unwrap();
+        assert_eq!(numbers(&journal(dir.path(), 0..2)), [1, 2]);
+        assert!(fs::read(segment_path(dir.path(), 1)).unwrap().starts_with(MAGIC));
+        let mut frame = entry(0).frame_mut().to_vec();
+        fill_header(&mut frame, 1);
+        fs::write(segment_path(dir.path(), 1), [&MAGIC_1[..], &frame].concat()).unwrap();
+        assert_eq!(numbers(&journal(dir.path(), 1..2)), [1, 2]);
+        assert_eq!(segments(dir.path()).unwrap(), [1, 2]);
     }
 
     #[test]
@@ -647,6 +729,51 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        /// Whatever a power cut keeps of what was not synced: what was is there, and what is there is what was written.
+        /// And whatever is damaged of what was synced: it is named.
+        #[test]
+        fn a_power_cut_is_told_from_damage(
+            before in 0..6u32,
+            synced in 1..6u32,
+            after in 0..12u32,
+            kept in prop::collection::vec(any::<bool>(), 1..24),
+            length in 0..20_000usize,
+            flipped in 0..10_000usize,
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = segment_path(dir.path(), 1);
+            let open = journal(dir.path(), 0..before);
+            open.sync().unwrap();
+            for number in before..before + synced {
+                open.append_now(entry(number), None).unwrap();
+            }
+            let durable = fs::read(&path).unwrap();
+            open.sync().unwrap();
+            for number in 0..after {
+                open.append_now(entry(before + synced + number), None).unwrap();
+            }
+            drop(open);
+            let written = fs::read(&path).unwrap();
+
+            fs::write(&path, after_power_loss(&durable, &written, &kept, length)).unwrap();
+            let found = numbers(&Journal::open(dir.path()).unwrap());
+            let (least, most) = (u64::from(before + synced), u64::from(before + synced + after));
+            prop_assert!((least..=most).contains(&(found.len() as u64)), "{} of {least} to {most}", found.len());
+            prop_assert_eq!(&found, &Vec::from_iter(1..=found.len() as u64));
+            // What is found is durable now, and can be gone on with.
+            drop(journal(dir.path(), 0..1));
+            prop_assert_eq!(numbers(&Journal::open(dir.path()).unwrap()).len(), found.len() + 1);
+
+            let mut damaged = written.clone();
+            damaged[flipped % durable.len()] ^= 1;
+            fs::write(&path, &damaged).unwrap();
+            let is_named = matches!(Journal::open(dir.path()), Err(JournalError::Damaged { .. }));
+            prop_assert!(is_named);
+            prop_assert_eq!(fs::read(&path).unwrap(), damaged);
+        }
+
         #[test]
         fn any_bytes_decode_without_panic(bytes: Vec<u8>, first: u64, with_magic: bool) {
             let bytes = if with_magic { [MAGIC, &bytes[..]].concat() } else { bytes };
@@ -657,7 +784,7 @@ mod tests {
 
         #[test]
         fn frames_decode_as_they_were_written(
-            bodies in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..50), 0..8),
+            bodies in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..50), 0..8),
             first in 1..u64::MAX / 2,
             cut in 0..60usize,
         ) {

@@ -12,6 +12,8 @@ mod files;
 mod flood;
 mod generation;
 mod journal;
+#[cfg(test)]
+mod kills;
 mod leaf;
 mod reader;
 mod record;

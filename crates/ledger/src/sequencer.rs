@@ -309,6 +309,17 @@ impl Sequencer {
         Ok(())
     }
 
+    /// [`Sequencer::publish`] on this thread, which a test can make crash; without the last step if not `tell`.
+    #[cfg(test)]
+    pub(crate) async fn publish_here(&mut self, tell: bool) -> Result<(), PublishError> {
+        self.stage().await?;
+        if let Some(staged) = self.staged.clone() {
+            staged.write(&self.files, &self.shared.journal)?;
+            self.advance();
+        }
+        if tell { self.tell_storage().await } else { Ok(()) }
+    }
+
     #[cfg(test)]
     pub(crate) fn staged(&self) -> Option<(Arc<Staged>, Arc<LedgerFiles>)> {
         self.staged

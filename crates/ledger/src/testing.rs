@@ -1,8 +1,10 @@
 //! What the tests of this crate share: a house with a ledger in it, and a way to crash.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::fs::OpenOptions;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -10,7 +12,7 @@ use async_trait::async_trait;
 use strongroom_base::{ManualClock, PrincipalId, RequestId, Rng, Timestamp, WorkspaceId};
 use strongroom_secret::{Key, SecretBytes};
 use strongroom_storage::{
-    Change, Changes, CommitError, Embedded, Memory, Revision, Row, Storage, Unavailable,
+    Change, Changes, CommitError, Embedded, Memory, OUTBOX_PLANE, Revision, Row, Storage, Unavailable,
 };
 use strongroom_tlog::{Signer, VerifierKey};
 
@@ -26,6 +28,9 @@ pub(crate) struct FixedRng(AtomicU64);
 
 impl Rng for FixedRng {
     fn fill(&self, out: &mut [u8]) {
+        if has(Bug::ReusesASalt) {
+            return out.fill(7);
+        }
         for byte in out {
             let seed = self
                 .0
@@ -125,7 +130,17 @@ impl Storage for Flaky {
         after: Option<Vec<u8>>,
         limit: usize,
     ) -> Result<Vec<(Vec<u8>, Row)>, Unavailable> {
-        self.ask()?.scan(range, after, limit).await
+        let is_outbox = range.start == [OUTBOX_PLANE];
+        let mut page = self.ask()?.scan(range, after, limit).await?;
+        if is_outbox && page.len() > 1 {
+            if has(Bug::SwapsTheOutbox) {
+                page.reverse();
+            }
+            if has(Bug::LeavesOneOut) {
+                page.remove(0);
+            }
+        }
+        Ok(page)
     }
 
     async fn commit(&self, change: Change) -> Result<Revision, CommitError> {
@@ -147,9 +162,18 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) fn new() -> Self {
+        Self::in_dir(tempfile::tempdir().unwrap())
+    }
+
+    /// One whose files cost no time, where there is a file system for that.
+    pub(crate) fn in_memory() -> Self {
+        Self::in_dir(tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap()))
+    }
+
+    fn in_dir(dir: tempfile::TempDir) -> Self {
         let inner = Embedded::open(Memory::default(), Arc::new(())).unwrap();
         Self {
-            dir: tempfile::tempdir().unwrap(),
+            dir,
             storage: Arc::new(Flaky {
                 inner,
                 is_broken: AtomicBool::new(false),
@@ -219,6 +243,65 @@ impl House {
             .await
             .unwrap()
             .len()
+    }
+}
+
+/// Closes the records of `numbers`.
+pub(crate) async fn close(ledger: &Ledger, numbers: std::ops::Range<u32>) {
+    for number in numbers {
+        ledger.close(record(number), Outcome::Ok).await.unwrap();
+    }
+}
+
+/// A bug that the tests must find, planted in what is around the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bug {
+    /// The outbox is drained in another order than that of its commits.
+    SwapsTheOutbox,
+    /// A checkpoint is written over tiles that were not synced.
+    SkipsTileSyncs,
+    /// A row of the outbox is passed over, and deleted as if it were covered.
+    LeavesOneOut,
+    /// All entries have one key, so their salts are the same.
+    ReusesASalt,
+}
+
+thread_local! {
+    static BUG: Cell<Option<Bug>> = const { Cell::new(None) };
+    /// Files that were written and not synced.
+    static UNSYNCED: RefCell<BTreeSet<PathBuf>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+/// Plants `bug` for this thread, in the place of an earlier one.
+pub(crate) fn plant(bug: Option<Bug>) {
+    BUG.set(bug);
+}
+
+fn has(bug: Bug) -> bool {
+    BUG.get() == Some(bug)
+}
+
+/// The file that will be `path` is being written aside.
+pub(crate) fn written(path: &Path) {
+    UNSYNCED.with_borrow_mut(|unsynced| unsynced.insert(path.to_owned()));
+}
+
+/// It was synced.
+pub(crate) fn synced(path: &Path) {
+    if !has(Bug::SkipsTileSyncs) || path.ends_with("checkpoint") {
+        UNSYNCED.with_borrow_mut(|unsynced| unsynced.remove(path));
+    }
+}
+
+/// Takes half of each file that was not synced, as a loss of power may; or takes it that all are synced by now.
+pub(crate) fn lose_power(happens: bool) {
+    for path in UNSYNCED.take().into_iter().filter(|_| happens) {
+        let aside = path.with_added_extension("tmp");
+        let path = if aside.exists() { aside } else { path };
+        if let Ok(file) = OpenOptions::new().write(true).open(path) {
+            let length = file.metadata().unwrap().len();
+            file.set_len(length / 2).unwrap();
+        }
     }
 }
 

@@ -15,16 +15,9 @@ use strongroom_tlog::{Cosigner, NoteError, TilePath, VerifierKey};
 
 use crate::entry::{Entry, FieldCipher, Salts, SealError, SealedFields};
 use crate::leaf::{Leaf, LeafFlaw, Marks, PREFIX_BYTES, finalize};
-use crate::testing::{House, NOW, XorCipher, crash_after, entry, id, key, record, rng, xor};
+use crate::testing::{House, NOW, XorCipher, close, crash_after, entry, id, key, record, rng, xor};
 use crate::verify::{Flaw, SinceError, VerifyError, verify, verify_since};
 use crate::{JournalError, Ledger, LedgerError, OpenError, Outcome, Record, RowMark};
-
-/// Closes the records of `numbers`.
-async fn close(ledger: &Ledger, numbers: std::ops::Range<u32>) {
-    for number in numbers {
-        ledger.close(record(number), Outcome::Ok).await.unwrap();
-    }
-}
 
 fn leaf(fragment: &[u8]) -> Vec<u8> {
     let mut leaf = Vec::new();
@@ -260,7 +253,7 @@ fn golden(name: &str, bytes: &[u8]) {
 }
 
 #[tokio::test]
-async fn the_bytes_of_journal_version_1_and_leaf_version_2() {
+async fn the_bytes_of_journal_version_2_and_leaf_version_2() {
     let house = House::new();
     let (ledger, mut sequencer) = house.open().unwrap();
     let mut bare = Record::open(id(3), "seal.status", Timestamp::from_millis(NOW + 3), "");
@@ -268,7 +261,7 @@ async fn the_bytes_of_journal_version_1_and_leaf_version_2() {
     close(&ledger, 1..3).await;
     ledger.close(bare, Outcome::Denied).await.unwrap();
     golden(
-        "journal-v1.bin",
+        "journal-v2.bin",
         &fs::read(house.dir.path().join("journal/0000000000000001")).unwrap(),
     );
 

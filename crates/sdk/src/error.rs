@@ -44,6 +44,11 @@ pub enum Error {
     /// Storage cannot answer. If the request was a write, it may have happened.
     #[error("storage is unavailable; if this was a write, it may have happened: read before you repeat it")]
     Unavailable(#[source] Box<dyn StdError + Send + Sync>),
+    /// The disk is nearly full, and the request would have stored something. Nothing was written.
+    #[error(
+        "the server's disk is nearly full, so only removals are stored: nothing was changed; its operator must make room"
+    )]
+    Full,
     /// The audit record could not be written, so the answer is withheld.
     #[error("the audit ledger cannot be written, so the answer is withheld; see the server's log")]
     AuditUnavailable(#[source] Box<dyn StdError + Send + Sync>),

@@ -9,6 +9,7 @@ mod mount;
 mod op;
 mod permit;
 mod record;
+mod space;
 
 pub use error::{Error, NotProved};
 pub use guarded::{Guarded, IndexRow, Opened, Protected};
@@ -17,5 +18,6 @@ pub use mount::Mount;
 pub use op::{Op, Target};
 pub use permit::{Caller, Permit, Surroundings};
 pub use record::RequestRecord;
+pub use space::{Room, Space};
 pub use strongroom_barrier::{RowAtRest, RowFlaw, RowKeeper, Ties};
 pub use strongroom_policy::Capability;

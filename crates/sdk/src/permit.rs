@@ -10,7 +10,7 @@ use strongroom_ledger::{Ledger, Outcome};
 use strongroom_policy::{Allowed, Capability, Denied, Resource, Subject, decide};
 use strongroom_storage::{Change, CommitError, Storage};
 
-use crate::{Error, Guarded, IndexRow, Mount, Opened, Protected, RequestRecord};
+use crate::{Error, Guarded, IndexRow, Mount, Opened, Protected, RequestRecord, Space};
 
 /// What all permits of an instance share.
 pub struct Surroundings {
@@ -24,6 +24,25 @@ pub struct Surroundings {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub rng: Arc<dyn Rng>,
+    /// How much room there is.
+    pub space: Arc<Space>,
+}
+
+impl Surroundings {
+    /// Commits `change` with the record that `note` makes of it: every change comes this way, but for those of the
+    /// ledger itself. Gives what storage says of it.
+    ///
+    /// # Errors
+    /// [`Error::Full`], [`Error::AuditUnavailable`]; then it did not come to storage.
+    pub async fn commit(
+        &self,
+        mut change: Change,
+        note: impl FnOnce(&Change) -> Result<Vec<u8>, Error>,
+    ) -> Result<Result<(), CommitError>, Error> {
+        self.space.takes(&change)?;
+        change.note = Some(note(&change)?);
+        Ok(self.storage.commit(change).await.map(|_| ()))
+    }
 }
 
 /// A caller that has proved itself.
@@ -279,9 +298,9 @@ impl Permit {
     /// Commits `change` together with the request's record. The only way to storage.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when a precondition does not hold, [`Error::TooLarge`]; then nothing was written.
-    /// [`Error::Unavailable`] when it may have been: then its record is there exactly if the change is, unless storage
-    /// says that nothing was tried.
+    /// [`Error::Conflict`] when a precondition does not hold, [`Error::TooLarge`], [`Error::Full`]; then nothing was
+    /// written. [`Error::Unavailable`] when it may have been: then its record is there exactly if the change is, unless
+    /// storage says that nothing was tried.
     pub async fn commit(&self, change: Change) -> Result<(), Error> {
         self.commit_as(change, Outcome::Ok).await
     }
@@ -290,13 +309,13 @@ impl Permit {
     ///
     /// # Errors
     /// As [`Permit::commit`].
-    pub async fn commit_as(&self, mut change: Change, outcome: Outcome) -> Result<(), Error> {
-        change.note = Some(self.record.note(&self.surroundings.ledger, outcome, &change)?);
-        let committed = self.surroundings.storage.commit(change).await;
-        if !matches!(committed, Ok(_) | Err(CommitError::Unknown(_))) {
+    pub async fn commit_as(&self, change: Change, outcome: Outcome) -> Result<(), Error> {
+        let note = |change: &Change| self.record.note(&self.surroundings.ledger, outcome, change);
+        let committed = self.surroundings.commit(change, note).await?;
+        if !matches!(committed, Ok(()) | Err(CommitError::Unknown(_))) {
             self.record.take_back();
         }
-        committed.map(|_| ()).map_err(Error::from)
+        committed.map_err(Error::from)
     }
 
     fn decide(&self, capability: Capability, resource: Resource<'_>) -> Result<(), Denied> {

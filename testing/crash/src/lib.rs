@@ -15,6 +15,10 @@
 //! | reorder two rows | `crates/core/tests/instance/tampering.rs`; in the contract of storage: `crates/storage/tests/contract.rs` |
 //! | append a leaf twice | here: [`Bug::NotesTwice`]; by the sequencer: `crates/ledger/src/tests.rs` |
 //! | drop a leaf | here: [`Bug::DropsNotes`] |
+//! | swap the order of the outbox | `crates/ledger/src/kills.rs` |
+//! | a leaf that is not covered | `crates/ledger/src/kills.rs` |
+//! | a checkpoint over leaves that are not synced | `crates/ledger/src/kills.rs` |
+//! | reuse a salt | `crates/ledger/src/kills.rs` |
 //! | tear a commit | here: [`Bug::TearsCommits`]; for readers: `crates/storage/tests/contract.rs` |
 
 mod aim;

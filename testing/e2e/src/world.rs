@@ -29,11 +29,17 @@ impl World {
     pub fn new(flags: &[&str]) -> Result<Self> {
         let home = Home::new()?;
         let server = home.start(&[&["--open-registration"], flags].concat())?;
-        Ok(Self {
+        Ok(Self::of(home, server))
+    }
+
+    /// `server`, which runs in `home`.
+    #[must_use]
+    pub fn of(home: Home, server: Server) -> Self {
+        Self {
             home,
             server,
             replies: Arc::default(),
-        })
+        }
     }
 
     /// Stops the server, and starts it again with `flags` only. Gives what the old one has logged.

@@ -51,6 +51,7 @@ impl Instance {
             journal,
             clock: clock.clone(),
             rng: rng.clone(),
+            space: Arc::default(),
         };
         let engines = Engines::new(StaticEngine).with(StaticEngine);
         let core = Core::create(foundations, new, Settings::default(), engines).await?;

@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use strongroom_barrier::{RootKey, RowKeeper};
-use strongroom_base::{Clock, InstanceId, RequestId, Rng, SystemClock, SystemRng};
+use strongroom_base::{Clock, InstanceId, RequestId, Rng, SystemClock, SystemRng, limits};
 use strongroom_core::accounts::Login;
 use strongroom_core::inspection::Inspection;
 use strongroom_core::superblock::{Superblock, SuperblockError, slots_key};
 use strongroom_core::{
-    Core, Credential, Engines, Foundations, NewInstance, OpenError, Request, Settings, TokenForm,
-    UNNAMED_APP, random_text,
+    Core, Credential, Engines, Foundations, NewInstance, OpenError, Request, Room, Settings, Space,
+    TokenForm, UNNAMED_APP, random_text,
 };
 use strongroom_engine_static::StaticEngine;
 use strongroom_ledger::{Journal, JournalError};
@@ -28,6 +28,7 @@ use strongroom_storage_redb::RedbBackend;
 
 use super::data_dir::{DataDir, DataDirError, LEDGER, STORAGE, create_private_dir, write_private};
 use super::environment::Environment;
+use super::reserve::{Reserve, Watch};
 use super::storage;
 use crate::config::Config;
 
@@ -93,6 +94,15 @@ pub enum BootError {
     /// The instance does not open.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The disk cannot be looked at.
+    #[error("the disk of the data directory cannot be looked at")]
+    Disk(#[source] io::Error),
+    /// A new instance begins with a reserve.
+    #[error(
+        "the disk has too little room for a new instance: {} MiB must be free",
+        limits::SPACE_PLENTY_BYTES >> 20
+    )]
+    NoRoom,
     /// A file outside the data directory cannot be written.
     #[error("cannot write `{}`", .0.display())]
     Write(PathBuf, #[source] io::Error),
@@ -107,6 +117,9 @@ pub(super) struct Booted {
     /// The password of the first administrator, while its file exists.
     pub(super) password_file: Option<PathBuf>,
     pub(super) verifier_key: PathBuf,
+    /// How much room the disk has.
+    pub(super) space: Arc<Space>,
+    pub(super) _watch: Watch,
     /// Held as long as the instance is open.
     pub(super) _data_dir: DataDir,
 }
@@ -122,6 +135,7 @@ pub(super) async fn boot<B: Backend>(
     wrap: impl FnOnce(RedbBackend) -> B,
 ) -> Result<Booted, BootError> {
     let data_dir = DataDir::open(&config.data_dir)?;
+    let reserve = Reserve::open(data_dir.path()).map_err(BootError::Disk)?;
     let journal = Journal::open(&data_dir.journal())?;
     let storage = storage::open(config.storage.as_ref(), &data_dir, &journal, clock.clone(), wrap).await?;
     let superblock = Superblock::read(&*storage).await?;
@@ -136,7 +150,9 @@ pub(super) async fn boot<B: Backend>(
             journal,
             clock,
             rng,
+            space: reserve.space(),
         },
+        reserve,
     };
     match superblock {
         Some(superblock) => start.later(data_dir, &superblock).await,
@@ -151,10 +167,14 @@ struct Start<'a> {
     url: &'a str,
     env_key: Option<SealKey>,
     foundations: Foundations,
+    reserve: Reserve,
 }
 
 impl Start<'_> {
     async fn first(self, data_dir: DataDir) -> Result<Booted, BootError> {
+        if self.foundations.space.room() != Room::Plenty {
+            return Err(BootError::NoRoom);
+        }
         data_dir.discard_unfinished_start()?;
         let (clock, rng) = (&*self.foundations.clock, &*self.foundations.rng);
         let id = InstanceId::generate(clock, rng);
@@ -212,6 +232,8 @@ impl Start<'_> {
             key_file,
             password_file,
             verifier_key,
+            space: self.reserve.space(),
+            _watch: self.reserve.watch().map_err(BootError::Disk)?,
             _data_dir: data_dir,
         })
     }
@@ -222,6 +244,7 @@ impl Start<'_> {
             environment,
             env_key,
             foundations,
+            reserve,
             ..
         } = self;
         let unsealed = unseal(&*foundations.storage, superblock, environment, env_key).await?;
@@ -241,6 +264,8 @@ impl Start<'_> {
             key_file: unsealed.key_file,
             password_file: Some(environment.password_file(superblock.instance)).filter(|path| path.exists()),
             verifier_key: data_dir.verifier_key(),
+            space: reserve.space(),
+            _watch: reserve.watch().map_err(BootError::Disk)?,
             _data_dir: data_dir,
         })
     }
@@ -322,6 +347,7 @@ pub(crate) async fn inspect(config: &Config, environment: &Environment) -> Resul
         journal,
         clock,
         rng: Arc::new(SystemRng::default()),
+        space: Arc::default(),
     };
     Ok(AtRest {
         inspection: Inspection::open(foundations, &superblock, &unsealed.root, keepers()).await?,

@@ -9,6 +9,7 @@
 //! | `ledger/`, `ledger.vkey` | the ledger and its public key |
 //! | `copies/` | how far the copies of the ledger have come |
 //! | `generations/` | ledgers that were set aside after a restore, and their public keys |
+//! | `reserve` | room for when the disk is full |
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -17,13 +18,15 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
+use super::reserve::RESERVE;
+
 /// The storage file.
 pub(super) const STORAGE: &str = "strongroom.redb";
 /// The folder of the ledger.
 pub(super) const LEDGER: &str = "ledger";
 
 /// Everything that may lie in a data directory; the last is what a file system's root has of its own.
-const ENTRIES: [&str; 9] = [
+const ENTRIES: [&str; 10] = [
     "lock",
     STORAGE,
     "slots.bak",
@@ -32,6 +35,7 @@ const ENTRIES: [&str; 9] = [
     "ledger.vkey",
     "copies",
     "generations",
+    RESERVE,
     "lost+found",
 ];
 

@@ -6,6 +6,7 @@ pub mod environment;
 pub mod greeting;
 pub mod listen;
 pub mod operations;
+mod reserve;
 pub mod shutdown;
 mod storage;
 pub mod telemetry;
@@ -91,7 +92,7 @@ impl Server {
         );
         let booted = boot(config, environment, &url, clock.clone(), rng.clone(), wrap).await?;
 
-        let mut registry = operations::registry();
+        let mut registry = operations::registry(booted.space.clone());
         let metrics = HttpMetrics::register(&mut registry);
         let followers = Followers::start(
             booted.core.ledger(),
@@ -103,10 +104,10 @@ impl Server {
         let instruments = Instruments { clock, rng, metrics };
         let dialects = dialects(&booted.core, instruments);
         let is_ready = Arc::new(AtomicBool::new(true));
-        let ready = is_ready.clone();
+        let (ready, space) = (is_ready.clone(), booted.space.clone());
         let operations = Operations {
             metrics: Arc::new(registry),
-            is_ready: Arc::new(move || ready.load(Ordering::Relaxed)),
+            is_ready: Arc::new(move || ready.load(Ordering::Relaxed) && space.answers().is_ok()),
         };
         let router = operations::router(operations, dialects);
         let (data_dir, admin_slug) = (config.data_dir.clone(), config.admin_slug.to_string());

@@ -18,6 +18,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
+use strongroom_core::Space;
 use strongroom_dialect_kit::{Caller, Route};
 use tower::ServiceExt;
 
@@ -33,11 +34,12 @@ pub struct Operations {
     pub is_ready: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
-/// A registry that has the metrics of the process, for others to add theirs.
+/// A registry that has the metrics of the process and of the disk, for others to add theirs.
 #[must_use]
-pub fn registry() -> Registry {
+pub fn registry(space: Arc<Space>) -> Registry {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Process));
+    registry.register_collector(Box::new(Disk(space)));
     registry
 }
 
@@ -113,6 +115,32 @@ impl Collector for Process {
     }
 }
 
+/// The room on the disk, as it was last looked at.
+#[derive(Debug)]
+struct Disk(Arc<Space>);
+
+impl Collector for Disk {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let gauges = [
+            (
+                "strongroom_disk_free_bytes",
+                "Bytes free on the disk of the data directory",
+                self.0.free(),
+            ),
+            (
+                "strongroom_disk_room",
+                "What is stored: 0 everything, 1 only removals, as the disk is nearly full, 2 nothing",
+                self.0.room() as u64,
+            ),
+        ];
+        for (name, help, value) in gauges {
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        Ok(())
+    }
+}
+
 /// proc_pid_statm(5): the second field is the resident set, in pages.
 fn resident_bytes() -> Option<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
@@ -146,7 +174,7 @@ mod tests {
 
     async fn ask(path: &str, peer: &str, is_ready: bool) -> (StatusCode, String) {
         let operations = Operations {
-            metrics: Arc::new(registry()),
+            metrics: Arc::new(registry(Arc::default())),
             is_ready: Arc::new(move || is_ready),
         };
         let peer: SocketAddr = peer.parse().unwrap();

@@ -47,6 +47,7 @@ impl House {
             journal: Journal::open(&dir.path().join("journal")).unwrap(),
             clock: clock.clone(),
             rng: rng.clone(),
+            space: Arc::default(),
         };
         let root = Key::fill(|key| rng.fill(key));
         let new = NewInstance {
@@ -86,6 +87,7 @@ impl House {
             journal: Journal::open(&self.dir.path().join("journal")).unwrap(),
             clock: self.clock,
             rng: self.rng,
+            space: Arc::default(),
         };
         let root = RootKey::from_key(self.root);
         let inspection = Inspection::open(foundations, &superblock, &root, vec![Box::new(StaticEngine)])

@@ -63,7 +63,7 @@ fn render(error: &Error) -> (StatusCode, &'static str) {
         Error::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid"),
         Error::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
         Error::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
-        Error::Unavailable(_) | Error::AuditUnavailable(_) => {
+        Error::Unavailable(_) | Error::Full | Error::AuditUnavailable(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
         }
         Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),

@@ -63,7 +63,7 @@ fn render(error: &Error) -> (StatusCode, String) {
         Error::Invalid { .. } => (StatusCode::BAD_REQUEST, error.to_string()),
         Error::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
         Error::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, error.to_string()),
-        Error::Unavailable(_) | Error::AuditUnavailable(_) => {
+        Error::Unavailable(_) | Error::Full | Error::AuditUnavailable(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
         }
         Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
@@ -152,6 +152,11 @@ mod tests {
                 Error::Unavailable(cause()),
                 503,
                 r#"{"error": "storage is unavailable; if this was a write, it may have happened: read before you repeat it"}"#,
+            ),
+            (
+                Error::Full,
+                503,
+                r#"{"error": "the server's disk is nearly full, so only removals are stored: nothing was changed; its operator must make room"}"#,
             ),
             (
                 Error::AuditUnavailable(cause()),
