@@ -10,12 +10,13 @@
 //!
 //! | bug | found by |
 //! |---|---|
-//! | skip a sync | here: [`Bug::SkipsASync`]; under loss of power: `crates/storage-redb/tests/crash.rs` |
+//! | skip a sync | here: [`Bug::SkipsASync`]; under loss of power: `crates/storage-redb/tests/torture` |
 //! | drop a precondition | `crates/core/tests/instance/preconditions.rs`; in the contract of storage: `crates/storage/tests/contract.rs` |
 //! | reorder two rows | `crates/core/tests/instance/tampering.rs`; in the contract of storage: `crates/storage/tests/contract.rs` |
 //! | append a leaf twice | here: [`Bug::NotesTwice`]; by the sequencer: `crates/ledger/src/tests.rs` |
 //! | drop a leaf | here: [`Bug::DropsNotes`] |
-//! | tear a commit | here: [`Bug::TearsCommits`]; for readers: `crates/storage/tests/contract.rs` |
+//! | tear a commit | here: [`Bug::TearsCommits`]; under loss of power: `crates/storage-redb/tests/torture`; for readers: `crates/storage/tests/contract.rs` |
+//! | acknowledge before the commit | under loss of power: `crates/storage-redb/tests/torture` |
 
 mod aim;
 mod announcement;
