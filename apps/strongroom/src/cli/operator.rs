@@ -83,7 +83,7 @@ impl Place {
             .enable_all()
             .build()?;
         runtime.block_on(async {
-            let at_rest = self.open().await?;
+            let at_rest = Box::pin(self.open()).await?;
             look(&at_rest.inspection)
                 .await
                 .map_err(|error| Failure::of(&error))
