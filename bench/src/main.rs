@@ -108,7 +108,7 @@ async fn measure(scenarios: &[Scenario], million: Option<PathBuf>) -> Result<()>
             Scenario::Reads => cost::reads(&mut report).await?,
             Scenario::Writes => cost::writes(&mut report).await?,
             Scenario::Syncs => syncs::measure(&mut report).await?,
-            Scenario::Rows => rows::measure(&mut report).await?,
+            Scenario::Rows => Box::pin(rows::measure(&mut report)).await?,
             Scenario::Start => start::measure(&mut report).await?,
             Scenario::Bulk => bulk::measure(&mut report).await?,
             Scenario::Million => drop(million.world(&mut report).await?),
