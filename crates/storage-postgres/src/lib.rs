@@ -2,7 +2,7 @@
 //!
 //! Every row has the revision that wrote it, and one row of `strongroom_meta` has the newest revision. A commit locks
 //! that row first, so commits happen one after the other and in the order of their revisions, without retries. Deletes
-//! leave tombstones, so that `changes` can be read from the rows; [`feed`] follows it and keeps the recent past in
+//! leave tombstones, so that `changes` can be read from the rows; `feed` follows it and keeps the recent past in
 //! memory. `docs/formats/postgres.md` describes the tables.
 
 mod committer;
