@@ -1,16 +1,18 @@
-//! The project's chores: `cargo xtask ci | check | golden`.
+//! The project's chores: `cargo xtask ci | check | golden | torture`.
 #![expect(clippy::print_stdout, reason = "it is a command line tool")]
 
 mod ci;
 mod metadata;
 mod shell;
 mod tidy;
+mod torture;
 
 use anyhow::{Result, bail};
 
 const USAGE: &str = "usage: cargo xtask ci      install what the tests need, check, run every test
        cargo xtask check   tidiness, dependencies, formatting, lints, documentation
-       cargo xtask golden  write golden files anew, for you to review";
+       cargo xtask golden  write golden files anew, for you to review
+       cargo xtask torture [--seed N] [--points N]  storage on a simulated disk that loses power, for long";
 
 fn main() -> Result<()> {
     std::env::set_current_dir(shell::root()?)?;
@@ -18,6 +20,7 @@ fn main() -> Result<()> {
         Some("ci") => ci::run(),
         Some("check") => check(),
         Some("golden") => golden(),
+        Some("torture") => torture::run(std::env::args().skip(2)),
         _ => bail!("{USAGE}"),
     }
 }

@@ -10,7 +10,7 @@
 //!
 //! | bug | found by |
 //! |---|---|
-//! | skip a sync | here: [`Bug::SkipsASync`]; under loss of power: `crates/storage-redb/tests/crash.rs` |
+//! | skip a sync | here: [`Bug::SkipsASync`]; under loss of power: `crates/storage-redb/tests/torture` |
 //! | drop a precondition | `crates/core/tests/instance/preconditions.rs`; in the contract of storage: `crates/storage/tests/contract.rs` |
 //! | reorder two rows | `crates/core/tests/instance/tampering.rs`; in the contract of storage: `crates/storage/tests/contract.rs` |
 //! | append a leaf twice | here: [`Bug::NotesTwice`]; by the sequencer: `crates/ledger/src/tests.rs` |
@@ -19,7 +19,8 @@
 //! | a leaf that is not covered | `crates/ledger/src/kills.rs` |
 //! | a checkpoint over leaves that are not synced | `crates/ledger/src/kills.rs` |
 //! | reuse a salt | `crates/ledger/src/kills.rs` |
-//! | tear a commit | here: [`Bug::TearsCommits`]; for readers: `crates/storage/tests/contract.rs` |
+//! | tear a commit | here: [`Bug::TearsCommits`]; under loss of power: `crates/storage-redb/tests/torture`; for readers: `crates/storage/tests/contract.rs` |
+//! | acknowledge before the commit | under loss of power: `crates/storage-redb/tests/torture` |
 
 mod aim;
 mod announcement;
