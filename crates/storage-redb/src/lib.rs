@@ -10,7 +10,9 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::backends::FileBackend;
-use redb::{Database, Durability, ReadOnlyTable, ReadableDatabase, StorageBackend, Table, TableDefinition};
+use redb::{
+    Builder, Database, Durability, ReadOnlyTable, ReadableDatabase, StorageBackend, Table, TableDefinition,
+};
 use strongroom_storage::{Backend, Failure, Group, KeyRange, Revision, Row};
 
 const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rows");
@@ -80,9 +82,30 @@ impl RedbBackend {
         medium: impl Fn() -> io::Result<M> + Send + Sync + 'static,
         cache_bytes: usize,
     ) -> Result<Self, OpenError> {
-        let open = Box::new(move || open_database(medium()?, cache_bytes));
-        let current = RwLock::new(Some(Current::of(Arc::new(open()?)).map_err(open_error)?));
-        Ok(Self { open, current })
+        let open = Box::new(move || open_database(Database::builder(), medium()?, cache_bytes));
+        let current = guarded(|| Current::of(Arc::new(open()?)).map_err(open_error))?;
+        Ok(Self {
+            open,
+            current: RwLock::new(Some(current)),
+        })
+    }
+
+    /// Reads every page of the medium and compares its checksum: what else opens a database trusts what it finds.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn verify(medium: impl StorageBackend, cache_bytes: usize) -> Result<(), OpenError> {
+        let mut builder = Database::builder();
+        builder.set_check_integrity_on_open(true);
+        guarded(|| open_database(builder, medium, cache_bytes).map(drop))
+    }
+
+    /// [`Self::verify`] of the file at `path`.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn verify_file(path: &Path, cache_bytes: usize) -> Result<(), OpenError> {
+        Self::verify(open_file(OpenOptions::new(), path)?, cache_bytes)
     }
 
     fn current<T>(&self, look: impl FnOnce(&Current) -> T) -> Result<T, Failure> {
@@ -97,6 +120,16 @@ impl RedbBackend {
     /// The rows as of now.
     fn rows(&self) -> Result<Arc<Rows>, Failure> {
         self.current(|current| current.rows.clone())
+    }
+}
+
+impl Drop for RedbBackend {
+    fn drop(&mut self) {
+        // What was applied is durable. A panic leaves the file as a crash does.
+        drop(guarded(|| {
+            self.set(None);
+            Ok(())
+        }));
     }
 }
 
@@ -158,7 +191,11 @@ fn create(path: &Path) -> Result<(), OpenError> {
     let unborn = Path::new(&unborn);
     let mut options = OpenOptions::new();
     options.create(true).truncate(true);
-    drop(open_database(open_file(options, unborn)?, 0)?);
+    drop(open_database(
+        Database::builder(),
+        open_file(options, unborn)?,
+        0,
+    )?);
     // Not a rename: that would replace what another process has made meanwhile.
     std::fs::hard_link(unborn, path)?;
     std::fs::remove_file(unborn)?;
@@ -167,11 +204,13 @@ fn create(path: &Path) -> Result<(), OpenError> {
     Ok(File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?)
 }
 
-fn open_database(medium: impl StorageBackend, cache_bytes: usize) -> Result<Database, OpenError> {
-    let open = || {
-        let database = Database::builder()
-            .set_cache_size(cache_bytes)
-            .create_with_backend(medium)?;
+fn open_database(
+    mut builder: Builder,
+    medium: impl StorageBackend,
+    cache_bytes: usize,
+) -> Result<Database, OpenError> {
+    let open = move || {
+        let database = builder.set_cache_size(cache_bytes).create_with_backend(medium)?;
         if database.begin_read()?.list_tables()?.next().is_none() {
             write(
                 &database,
@@ -181,18 +220,22 @@ fn open_database(medium: impl StorageBackend, cache_bytes: usize) -> Result<Data
                 },
             )?;
         }
-        let whole = rows(&database)?.get(HEAD)?.is_some();
-        Ok((database, whole))
+        let is_whole = rows(&database)?.get(HEAD)?.is_some();
+        Ok(is_whole.then_some(database))
     };
-    // redb may panic on a file that something else has changed.
-    match catch_unwind(AssertUnwindSafe(open)) {
-        Ok(Ok((database, true))) => Ok(database),
-        Ok(Ok((_, false))) => Err(OpenError::Damaged(
+    guarded(|| match open() {
+        Ok(Some(database)) => Ok(database),
+        Ok(None) => Err(OpenError::Damaged(
             "the row of the newest revision is missing".into(),
         )),
-        Ok(Err(error)) => Err(open_error(error)),
-        Err(_) => Err(OpenError::Damaged("the engine panicked".into())),
-    }
+        Err(error) => Err(open_error(error)),
+    })
+}
+
+/// Runs code of redb, which may panic over a file that something else has changed: also when it closes it.
+fn guarded<T>(run: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|_| Err(OpenError::Damaged("the engine panicked".into())))
 }
 
 fn open_error(error: redb::Error) -> OpenError {

@@ -63,30 +63,33 @@ impl Operator {
         match self {
             Self::Scrub(place) => {
                 let output = place.output;
-                print_scrub(out, output, &place.inspect(Inspection::scrub)?)
+                let (found, verified) = place.inspect(Inspection::scrub)?;
+                print_scrub(out, output, &found).and(verified)
             }
             Self::Check(place) => {
                 let output = place.output;
-                print_check(out, output, &place.inspect(Inspection::check)?)
+                let (found, verified) = place.inspect(Inspection::check)?;
+                print_check(out, output, &found).and(verified)
             }
         }
     }
 }
 
 impl Place {
-    /// What `look` finds in the instance.
+    /// What `look` finds in the instance, and whether its storage file is whole.
     fn inspect<T>(
         self,
         look: impl AsyncFnOnce(&Inspection) -> Result<T, InspectionError>,
-    ) -> Result<T, Failure> {
+    ) -> Result<(T, Result<(), Failure>), Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         runtime.block_on(async {
             let at_rest = Box::pin(self.open()).await?;
-            look(&at_rest.inspection)
+            let found = look(&at_rest.inspection)
                 .await
-                .map_err(|error| Failure::of(&error))
+                .map_err(|error| Failure::of(&error))?;
+            Ok((found, at_rest.verify().map_err(|error| Failure::of(&error))))
         })
     }
 

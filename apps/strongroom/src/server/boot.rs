@@ -314,8 +314,28 @@ async fn unseal(
 /// An instance at rest that this process alone has open.
 pub(crate) struct AtRest {
     pub(crate) inspection: Inspection,
+    /// Where storage lies, unless it is a database.
+    storage_file: Option<PathBuf>,
     /// Held as long as the instance is open.
     _data_dir: DataDir,
+}
+
+impl AtRest {
+    /// Closes the instance, and compares every page of its storage file with its checksum: while it is open, what is
+    /// read is trusted, so that what damage hides seems not to be there.
+    ///
+    /// # Errors
+    /// [`BootError::StorageFile`].
+    pub(crate) fn verify(self) -> Result<(), BootError> {
+        drop(self.inspection);
+        match self.storage_file {
+            Some(file) => Ok(RedbBackend::verify_file(
+                &file,
+                strongroom_base::limits::STORAGE_CACHE_BYTES,
+            )?),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Opens the instance that `config` names, in whose data directory no server runs, without starting it.
@@ -351,6 +371,7 @@ pub(crate) async fn inspect(config: &Config, environment: &Environment) -> Resul
     };
     Ok(AtRest {
         inspection: Inspection::open(foundations, &superblock, &unsealed.root, keepers()).await?,
+        storage_file: config.storage.is_none().then(|| data_dir.storage()),
         _data_dir: data_dir,
     })
 }
