@@ -79,6 +79,7 @@ impl Core {
             journal,
             clock,
             rng,
+            ..
         } = foundations;
         let barrier = Barrier::open(storage.clone(), root, rng.clone()).await?;
         let view = barrier.view(WorkspaceId::SYSTEM, SLUGS).await?;

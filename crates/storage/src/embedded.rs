@@ -8,8 +8,7 @@ use std::error::Error;
 use std::ops::{Bound, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,6 +19,7 @@ use crate::answers::{Answer, refuse, settle};
 use crate::queue::{Queue, Waiting};
 use crate::recent::Recent;
 use crate::stage::{Group, Stage};
+use crate::sync::{AtomicU64, thread};
 use crate::{Change, Changes, CommitError, Revision, Row, Storage, Unavailable};
 
 /// Why a backend failed, for the operator's log.
@@ -76,7 +76,7 @@ impl Companion for () {
 /// A backend as [`Storage`]. Dropping it commits what waits, then ends the committer.
 pub struct Embedded<B: Backend> {
     shared: Arc<Shared<B>>,
-    committer: Option<JoinHandle<()>>,
+    committer: Option<thread::JoinHandle<()>>,
 }
 
 struct Shared<B> {
@@ -115,7 +115,7 @@ impl<B: Backend> Embedded<B> {
             health,
         });
         let of_thread = Arc::clone(&shared);
-        let committer = std::thread::Builder::new()
+        let committer = thread::Builder::new()
             .name("committer".to_owned())
             .spawn(move || of_thread.run())
             .map_err(|error| Unavailable(error.into()))?;

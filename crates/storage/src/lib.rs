@@ -9,7 +9,10 @@ mod embedded;
 mod memory;
 mod queue;
 mod recent;
+#[cfg(test)]
+mod schedules;
 mod stage;
+mod sync;
 
 use std::collections::HashSet;
 use std::ops::Range;

@@ -1,7 +1,7 @@
 //! The queue between the callers and the committer: bounded, in order, taken a group at a time.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use strongroom_base::limits;
@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::Change;
 use crate::answers::Answer;
+use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 
 /// A change whose caller waits.
 pub(crate) struct Waiting {
@@ -61,7 +62,7 @@ impl Queue {
         let waited = self.changed.wait_while(self.lock(), idle);
         let mut waiting = waited.unwrap_or_else(PoisonError::into_inner).waiting.len();
         for _ in 0..limits::GROUP_YIELDS {
-            std::thread::yield_now();
+            thread::yield_now();
             let before = std::mem::replace(&mut waiting, self.lock().waiting.len());
             if waiting == before {
                 break;

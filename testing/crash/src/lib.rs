@@ -10,8 +10,8 @@
 //!
 //! | bug | found by |
 //! |---|---|
-//! | skip a sync | here: [`Bug::SkipsASync`]; under loss of power: `crates/storage-redb/tests/torture` |
-//! | drop a precondition | `crates/core/tests/instance/preconditions.rs`; in the contract of storage: `crates/storage/tests/contract.rs` |
+//! | skip a sync | here: [`Bug::SkipsASync`]; under loss of power: `crates/storage-redb/tests/torture`; of the journal: `crates/storage/src/schedules.rs` |
+//! | drop a precondition | `crates/core/tests/instance/preconditions.rs`; in the contract of storage: `crates/storage/tests/contract.rs`; under every kind of schedule: `crates/storage/src/schedules.rs` |
 //! | reorder two rows | `crates/core/tests/instance/tampering.rs`; in the contract of storage: `crates/storage/tests/contract.rs` |
 //! | append a leaf twice | here: [`Bug::NotesTwice`]; by the sequencer: `crates/ledger/src/tests.rs` |
 //! | drop a leaf | here: [`Bug::DropsNotes`] |
