@@ -66,13 +66,13 @@ pub const GROUP_BYTES: usize = 4 << 20;
 /// Operations that wait for the committer; a caller beyond them waits to be let in.
 pub const COMMIT_QUEUE_OPS: usize = 2 * GROUP_OPS;
 /// Changed keys that embedded storage remembers for followers.
-pub const CHANGED_KEYS_KEPT: usize = 64 << 10;
+pub const CHANGED_KEYS_KEPT: usize = 16 << 10;
 /// Sorted listings that are kept in memory: one of the longest folder there may be, with names of ten characters.
 pub const LISTINGS_BYTES: usize = 64 << 20;
 /// As many of them.
 pub const LISTINGS: usize = 1_000;
 /// Pages of the embedded database that are kept in memory.
-pub const STORAGE_CACHE_BYTES: usize = 64 << 20;
+pub const STORAGE_CACHE_BYTES: usize = 32 << 20;
 /// Connections to a shared database that read.
 pub const DATABASE_READERS: usize = 4;
 /// The longest wait for a shared database: to connect, to answer a read, to let a commit begin or end.
