@@ -154,10 +154,10 @@ const NAMED: Shape = Shape {
 };
 
 /// Between the segments of a name in an entry. No segment has it, so that texts sort as names do.
-const SEPARATOR: char = '\0';
+const SEPARATOR: &str = "\0";
 
 pub(crate) fn text_of(name: &Name) -> String {
-    name.segments().join("\0")
+    name.segments().join(SEPARATOR)
 }
 
 pub(crate) fn name_of(text: &str) -> Name {

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use strongroom_barrier::{Named, Record, StorageKey, Stored};
-use strongroom_base::{Name, PrincipalId};
+use strongroom_base::PrincipalId;
 use strongroom_policy::Lists;
 use strongroom_storage::Revision;
 
@@ -20,25 +20,17 @@ pub trait IndexRow: Named {}
 
 /// A row that was loaded and that nobody has decided about. Only [`crate::Permit::open`] looks inside.
 pub struct Guarded<T> {
-    pub(crate) name: Name,
     pub(crate) key: StorageKey,
     pub(crate) stored: Stored<T>,
 }
 
 /// A row that a decision opened.
 pub struct Opened<T> {
-    pub(crate) name: Name,
     pub(crate) key: StorageKey,
     pub(crate) stored: Stored<T>,
 }
 
 impl<T> Opened<T> {
-    /// The name under which it was loaded.
-    #[must_use]
-    pub fn name(&self) -> &Name {
-        &self.name
-    }
-
     /// Its key.
     #[must_use]
     pub fn key(&self) -> &StorageKey {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use strongroom_barrier::{Kind, Record, StorageKey, View};
+use strongroom_barrier::{Record, StorageKey, View};
 use strongroom_base::{MountId, MountUid, Name, WorkspaceId};
 use strongroom_storage::{Change, Revision};
 
@@ -53,12 +53,6 @@ impl Mount {
     /// When the provider fails.
     pub fn named(&self, name: &Name) -> Result<StorageKey, Error> {
         Ok(self.view.named(name)?)
-    }
-
-    /// The key of an ordered record; `parts` are clear in storage.
-    #[must_use]
-    pub fn ordered(&self, kind: Kind, parts: &[&[u8]]) -> StorageKey {
-        self.view.ordered(kind, parts)
     }
 
     /// Requires that `key` has `revision`, or no record when `None`, as `change` is committed.

@@ -158,8 +158,8 @@ impl Permit {
     ///
     /// # Errors
     /// When storage cannot answer or the row is damaged.
-    pub async fn load<T: Protected>(&self, mount: &Mount, name: Name) -> Result<Option<Guarded<T>>, Error> {
-        self.note(mount, &name);
+    pub async fn load<T: Protected>(&self, mount: &Mount, name: &Name) -> Result<Option<Guarded<T>>, Error> {
+        self.note(mount, name);
         self.load_unseen(mount, name).await
     }
 
@@ -170,11 +170,11 @@ impl Permit {
     pub async fn load_unseen<T: Protected>(
         &self,
         mount: &Mount,
-        name: Name,
+        name: &Name,
     ) -> Result<Option<Guarded<T>>, Error> {
-        let key = mount.view.named(&name)?;
+        let key = mount.view.named(name)?;
         let stored = mount.view.get(&key).await?;
-        Ok(stored.map(|stored| Guarded { name, key, stored }))
+        Ok(stored.map(|stored| Guarded { key, stored }))
     }
 
     /// Notes in the record that the request was about `name`.
@@ -188,9 +188,9 @@ impl Permit {
     /// # Errors
     /// [`Denied`].
     pub fn open<T: Protected>(&self, row: Guarded<T>, capability: Capability) -> Result<Opened<T>, Denied> {
-        let Guarded { name, key, stored } = row;
+        let Guarded { key, stored } = row;
         self.decide(capability, secret(&stored.record))?;
-        Ok(Opened { name, key, stored })
+        Ok(Opened { key, stored })
     }
 
     /// Decides about one more capability on a row that is open.

@@ -126,10 +126,7 @@ impl StaticEngine {
                         .collect::<PrincipalSet>()
                 })
             });
-            match permit
-                .load::<SecretRecord>(entry.mount, entry.name.clone())
-                .await?
-            {
+            match permit.load::<SecretRecord>(entry.mount, &entry.name).await? {
                 Some(row) => {
                     let secret = permit
                         .open(row, Capability::Write)
@@ -238,7 +235,7 @@ impl StaticEngine {
         let mut change = Change::default();
         let names: BTreeSet<_> = names.iter().collect();
         for name in names {
-            let Some(row) = permit.load::<SecretRecord>(mount, name.clone()).await? else {
+            let Some(row) = permit.load::<SecretRecord>(mount, name).await? else {
                 permit
                     .claim(name, Capability::Delete)
                     .map_err(|_| denied("delete", name))?;
@@ -397,7 +394,7 @@ async fn read(
     slugs: &mut Slugs,
 ) -> Result<Option<SecretRead>, Error> {
     for _ in 0..ATTEMPTS {
-        let Some(row) = permit.load::<SecretRecord>(mount, name.clone()).await? else {
+        let Some(row) = permit.load::<SecretRecord>(mount, &name).await? else {
             return Ok(None);
         };
         let Ok(secret) = permit.open(row, Capability::Read) else {

@@ -131,7 +131,7 @@ impl StaticEngine {
 }
 
 async fn rules(permit: &Permit, mount: &Mount, name: Name) -> Result<Rules, Error> {
-    let Some(row) = permit.load_unseen::<SecretRecord>(mount, name.clone()).await? else {
+    let Some(row) = permit.load_unseen::<SecretRecord>(mount, &name).await? else {
         // Whether a name is free is not told to those who could not learn it by using it.
         let may_know = permit.claim(&name, Capability::Write).is_ok();
         return Ok(if may_know {
