@@ -1,13 +1,15 @@
-//! The values that every room shares: ids, names, time, randomness, limits.
+//! What every room shares: ids, names, time, randomness, limits, errors as text.
 //!
 //! Invariant: no I/O but the system's clock and random numbers, and those only behind [`Clock`] and [`Rng`].
 
+mod causes;
 mod clock;
 mod ids;
 pub mod limits;
 mod name;
 mod rng;
 
+pub use causes::with_causes;
 pub use clock::{Clock, ManualClock, Monotonic, SystemClock, Timestamp, Ttl};
 pub use ids::{
     InstanceId, LeaseId, MountId, MountUid, PrincipalId, RequestId, SecretId, WorkspaceId, base62,

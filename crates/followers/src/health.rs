@@ -11,7 +11,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use strongroom_base::limits;
+use strongroom_base::{limits, with_causes};
 use strongroom_ledger::Ledger;
 use tokio::time::Instant;
 
@@ -84,17 +84,6 @@ impl Health {
         self.until = Instant::now() + self.pause;
         self.pause = (self.pause * 2).min(limits::FOLLOWER_PAUSE_MAX.into());
     }
-}
-
-/// The text of `error` and of all that caused it.
-pub(crate) fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// The metrics of all followers of a ledger: `strongroom_follower_lag_leaves`, `strongroom_follower_errors_total`.

@@ -5,13 +5,12 @@ use std::io;
 use std::sync::Arc;
 
 use futures::future::join_all;
-use strongroom_base::limits;
+use strongroom_base::{limits, with_causes};
 use strongroom_ledger::{Ledger, ReadError, Reader};
 use strongroom_tlog::{Checkpoint, CosignerKey, Note, NoteError, SignatureLine};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::blocking;
-use crate::health::with_causes;
 use crate::witness::Witness;
 
 /// Why a checkpoint could not be shown, or the answers not be kept.

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io;
 
+use strongroom_base::with_causes;
 use strongroom_client::ClientError;
 
 use super::exit::Exit;
@@ -38,13 +39,7 @@ impl Failure {
 
     /// It failed because of `error` and all that it was caused by.
     pub fn of(error: &dyn Error) -> Self {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            text += &format!(": {error}");
-            cause = error.source();
-        }
-        Self::new(text)
+        Self::new(with_causes(error))
     }
 
     /// The same failure, with a line on what to do next.

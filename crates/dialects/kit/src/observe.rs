@@ -1,7 +1,6 @@
 //! Around every handler: the request's id, one log line, one count, no caching, and no panic that leaves.
 
 use std::error::Error as _;
-use std::iter::successors;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -13,7 +12,7 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use futures::FutureExt;
-use strongroom_base::{Clock, RequestId, Rng};
+use strongroom_base::{Clock, RequestId, Rng, with_causes};
 use strongroom_sdk::Error;
 
 use crate::HttpMetrics;
@@ -151,10 +150,7 @@ fn name(method: &Method) -> &'static str {
 /// Logs what `error` keeps from its caller, the chain of its causes, under the request's id. An error without a cause
 /// leaves nothing in the log: its text may repeat what the caller sent.
 pub fn log_causes(id: RequestId, error: &Error) {
-    let causes: Vec<_> = successors(error.source(), |&cause| cause.source())
-        .map(ToString::to_string)
-        .collect();
-    if !causes.is_empty() {
-        tracing::error!(request_id = %id, causes = causes.join(": "), "{error}");
+    if let Some(cause) = error.source() {
+        tracing::error!(request_id = %id, causes = with_causes(cause), "{error}");
     }
 }

@@ -1,11 +1,11 @@
 //! Power is lost before every step of a workload. Each time everything acknowledged must be there, and everything
 //! else whole or not at all.
 
-use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use strongroom_base::with_causes;
 use strongroom_storage::{Backend as _, Failure, Group};
 
 use crate::dice::Dice;
@@ -204,8 +204,5 @@ pub(crate) fn inspect<'a>(disk: &Disk, possible: &'a [Rows], dice: &mut Dice) ->
 /// Runs code of the engine; says what fails, or panics.
 pub(crate) fn guarded<T>(run: impl FnOnce() -> Result<T, Failure>) -> Result<T, String> {
     let outcome = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err("a panic in the engine".into()));
-    outcome.map_err(|failure| {
-        let causes = std::iter::successors(Some(&*failure as &dyn Error), |&error| error.source());
-        causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-    })
+    outcome.map_err(|failure| with_causes(&*failure))
 }
