@@ -1,24 +1,19 @@
 //! Changes that happen while a request is at work, before each of the rows that it looks up.
 
-use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use async_trait::async_trait;
 use strongroom_base::limits;
 use strongroom_engine_static::ops::{ListSecrets, RemoveSecrets};
-use strongroom_storage::{
-    Change, Changes, CommitError, Embedded, Memory, Revision, Row, Storage, Unavailable,
-};
 use tokio::sync::oneshot;
 
 use crate::house::House;
+use crate::meddled::{Meddled, Meddler};
 use crate::tampering::save;
 
-/// Storage that can be stopped before one look-up.
-struct Stoppable {
-    inner: Embedded<Memory>,
-    stop: Mutex<Option<Stop>>,
-}
+/// Stops before one look-up.
+#[derive(Default)]
+struct Stopper(Mutex<Option<Stop>>);
 
 struct Stop {
     lookups_before: usize,
@@ -26,9 +21,9 @@ struct Stop {
     go_on: oneshot::Receiver<()>,
 }
 
-impl Stoppable {
+impl Stopper {
     fn reached(&self) -> Option<Stop> {
-        let mut stop = self.stop.lock().unwrap();
+        let mut stop = self.0.lock().unwrap();
         match stop.as_mut()?.lookups_before.checked_sub(1) {
             Some(fewer) => {
                 stop.as_mut()?.lookups_before = fewer;
@@ -40,30 +35,12 @@ impl Stoppable {
 }
 
 #[async_trait]
-impl Storage for Stoppable {
-    async fn get(&self, key: &[u8]) -> Result<Option<Row>, Unavailable> {
+impl Meddler for Stopper {
+    async fn before_lookup(&self) {
         if let Some(stop) = self.reached() {
             stop.reached.send(()).unwrap();
             stop.go_on.await.unwrap();
         }
-        self.inner.get(key).await
-    }
-
-    async fn scan(
-        &self,
-        range: Range<Vec<u8>>,
-        after: Option<Vec<u8>>,
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Row)>, Unavailable> {
-        self.inner.scan(range, after, limit).await
-    }
-
-    async fn commit(&self, change: Change) -> Result<Revision, CommitError> {
-        self.inner.commit(change).await
-    }
-
-    async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, Unavailable> {
-        self.inner.changes(after, limit).await
     }
 }
 
@@ -74,10 +51,7 @@ fn long(letter: char) -> String {
 
 #[tokio::test]
 async fn a_long_value_is_whole_or_gone_whatever_happens_while_it_is_read() {
-    let storage = Arc::new(Stoppable {
-        inner: Embedded::open(Memory::default(), Arc::new(())).unwrap(),
-        stop: Mutex::default(),
-    });
+    let storage = Meddled::by(Stopper::default());
     let house = House::on(storage.clone()).await;
     let alice = house.register("alice").await;
     for is_removed in [true, false] {
@@ -86,14 +60,14 @@ async fn a_long_value_is_whole_or_gone_whatever_happens_while_it_is_read() {
             save(&house, &alice, "alice/key", long('a')).await;
             let (reached, is_reached) = oneshot::channel();
             let (let_go, go_on) = oneshot::channel();
-            *storage.stop.lock().unwrap() = Some(Stop {
+            *storage.meddler.0.lock().unwrap() = Some(Stop {
                 lookups_before,
                 reached,
                 go_on,
             });
             let read = async {
                 let listed = house.call(&alice, ListSecrets::default()).await;
-                storage.stop.lock().unwrap().take();
+                storage.meddler.0.lock().unwrap().take();
                 listed
             };
             let change = async {

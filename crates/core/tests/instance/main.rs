@@ -11,6 +11,7 @@ mod house;
 mod inspection;
 mod interleaving;
 mod lists;
+mod meddled;
 mod preconditions;
 mod search;
 mod sessions;

@@ -1,24 +1,20 @@
 //! Two requests that change one secret at the same time. Each read it before the other wrote it, so only the
 //! preconditions of their changes keep one from undoing the other.
 
-use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use strongroom_engine_static::ops::{ListSecrets, SaveSecret, SaveSecrets};
 use strongroom_policy::Lists;
 use strongroom_secret::SecretText;
-use strongroom_storage::{
-    Change, Changes, CommitError, Embedded, Memory, Revision, Row, Storage, Unavailable,
-};
+use strongroom_storage::{Change, CommitError, Embedded, Memory, Revision, Storage};
 use tokio::sync::Barrier;
 
 use crate::house::House;
+use crate::meddled::{Meddled, Meddler};
 
-/// Storage in which two requests meet before either commits.
+/// Lets two requests meet before either commits.
 struct Meeting {
-    inner: Embedded<Memory>,
     /// How many requests are still to meet.
     awaited: AtomicUsize,
     barrier: Barrier,
@@ -27,21 +23,8 @@ struct Meeting {
 }
 
 #[async_trait]
-impl Storage for Meeting {
-    async fn get(&self, key: &[u8]) -> Result<Option<Row>, Unavailable> {
-        self.inner.get(key).await
-    }
-
-    async fn scan(
-        &self,
-        range: Range<Vec<u8>>,
-        after: Option<Vec<u8>>,
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Row)>, Unavailable> {
-        self.inner.scan(range, after, limit).await
-    }
-
-    async fn commit(&self, mut change: Change) -> Result<Revision, CommitError> {
+impl Meddler for Meeting {
+    async fn commit(&self, storage: &Embedded<Memory>, mut change: Change) -> Result<Revision, CommitError> {
         // What has no note is the sequencer's and nobody's request.
         let one_less = |awaited: usize| awaited.checked_sub(1);
         if change.note.is_some()
@@ -55,11 +38,7 @@ impl Storage for Meeting {
         if self.drops_preconditions {
             change.preconditions.clear();
         }
-        self.inner.commit(change).await
-    }
-
-    async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, Unavailable> {
-        self.inner.changes(after, limit).await
+        storage.commit(change).await
     }
 }
 
@@ -82,10 +61,8 @@ fn save(value: Option<&str>, readers: Option<&str>) -> SaveSecrets {
 /// The value and the readers of a secret after one request gave it the value `new`, and another the reader `bob`, at
 /// the same time, and both were answered that it is done.
 async fn after_rivals(drops_preconditions: bool) -> (String, Vec<String>) {
-    let inner = Embedded::open(Memory::default(), Arc::new(())).unwrap();
     let (awaited, barrier) = (AtomicUsize::new(0), Barrier::new(2));
-    let storage = Arc::new(Meeting {
-        inner,
+    let storage = Meddled::by(Meeting {
         awaited,
         barrier,
         drops_preconditions,
@@ -95,12 +72,12 @@ async fn after_rivals(drops_preconditions: bool) -> (String, Vec<String>) {
     house.register("bob").await;
     house.call(&admin, save(Some("old"), None)).await.unwrap();
 
-    storage.awaited.store(2, Ordering::SeqCst);
+    storage.meddler.awaited.store(2, Ordering::SeqCst);
     let rivals = [save(Some("new"), None), save(None, Some("bob"))].map(|op| house.call(&admin, op));
     for answer in futures::future::join_all(rivals).await {
         answer.unwrap();
     }
-    assert_eq!(storage.awaited.load(Ordering::SeqCst), 0, "they met");
+    assert_eq!(storage.meddler.awaited.load(Ordering::SeqCst), 0, "they met");
     let secret = house
         .call(&admin, ListSecrets::default())
         .await

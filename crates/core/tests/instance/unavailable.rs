@@ -1,18 +1,16 @@
 //! Storage that fails while a change is committed. Whatever becomes of the change, its request is answered that storage
 //! is unavailable, and has a leaf: with the change if that is there, without one if the change was surely not tried.
 
-use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use async_trait::async_trait;
 use strongroom_engine_static::ops::ListSecrets;
 use strongroom_ledger::Reader;
 use strongroom_sdk::Error;
-use strongroom_storage::{
-    Change, Changes, CommitError, Embedded, Memory, Revision, Row, Storage, Unavailable,
-};
+use strongroom_storage::{Change, CommitError, Embedded, Memory, Revision, Storage, Unavailable};
 
 use crate::house::House;
+use crate::meddled::{Meddled, Meddler};
 use crate::tampering::try_save;
 
 /// What becomes of the next change.
@@ -23,59 +21,36 @@ enum Fate {
     Kept,
 }
 
-struct Failing {
-    inner: Embedded<Memory>,
-    fate: Mutex<Option<Fate>>,
-}
+#[derive(Default)]
+struct Failing(Mutex<Option<Fate>>);
 
 #[async_trait]
-impl Storage for Failing {
-    async fn get(&self, key: &[u8]) -> Result<Option<Row>, Unavailable> {
-        self.inner.get(key).await
-    }
-
-    async fn scan(
-        &self,
-        range: Range<Vec<u8>>,
-        after: Option<Vec<u8>>,
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Row)>, Unavailable> {
-        self.inner.scan(range, after, limit).await
-    }
-
-    async fn commit(&self, change: Change) -> Result<Revision, CommitError> {
+impl Meddler for Failing {
+    async fn commit(&self, storage: &Embedded<Memory>, change: Change) -> Result<Revision, CommitError> {
         // What has no note is the sequencer's and nobody's request.
         let fate = match change.note {
-            Some(_) => self.fate.lock().unwrap().take(),
+            Some(_) => self.0.lock().unwrap().take(),
             None => None,
         };
         let failed = || Unavailable("planted".into());
         match fate {
-            None => self.inner.commit(change).await,
+            None => storage.commit(change).await,
             Some(Fate::NotTried) => Err(CommitError::NotTried(failed())),
             Some(Fate::Lost) => Err(CommitError::Unknown(failed())),
             Some(Fate::Kept) => {
-                self.inner.commit(change).await?;
+                storage.commit(change).await?;
                 Err(CommitError::Unknown(failed()))
             }
         }
-    }
-
-    async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, Unavailable> {
-        self.inner.changes(after, limit).await
     }
 }
 
 /// How many secrets there are, and the outcomes of the leaves, after a save whose change had `fate`.
 async fn after(fate: Fate) -> (usize, Vec<String>) {
-    let inner = Embedded::open(Memory::default(), Arc::new(())).unwrap();
-    let storage = Arc::new(Failing {
-        inner,
-        fate: Mutex::default(),
-    });
+    let storage = Meddled::by(Failing::default());
     let house = House::on(storage.clone()).await;
     let alice = house.register("alice").await;
-    *storage.fate.lock().unwrap() = Some(fate);
+    *storage.meddler.0.lock().unwrap() = Some(fate);
     let answer = try_save(&house, &alice, "alice/key", "value".to_owned()).await;
     assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
     let secrets = house.call(&alice, ListSecrets::default()).await.unwrap().secrets;
