@@ -18,6 +18,7 @@ mod scale;
 mod start;
 mod stats;
 mod syncs;
+mod tap;
 mod world;
 
 use std::path::PathBuf;

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -13,10 +13,11 @@ use strongroom::config::{Config, Settings, Surroundings};
 use strongroom::server::Server;
 use strongroom::server::environment::Environment;
 use strongroom_base::{Clock, SystemClock, limits};
-use strongroom_storage::{Backend, Failure, Group, KeyRange, Revision, Row};
+use strongroom_storage::{Backend, Group, Revision, Row};
 use strongroom_storage_redb::RedbBackend;
 
 use crate::process::Process;
+use crate::tap::Tap;
 use crate::world::World;
 
 /// What the server is configured with when it is part of this program.
@@ -108,10 +109,17 @@ pub(crate) struct Replay {
 /// Serves the instance in `home`, recording, until it is killed.
 pub(crate) fn serve(home: &Path) -> Result<()> {
     let (config, environment) = configuration(home)?;
-    let file = Arc::new(Mutex::new(File::create(recording(home))?));
+    let file = Mutex::new(File::create(recording(home))?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let recording = |backend| Recording { backend, file };
+        // The file has each group in one piece.
+        let recording = |backend| Tap {
+            backend,
+            see: move |group: &Group| {
+                let file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                Ok(write_group(&mut BufWriter::new(&*file), group)?)
+            },
+        };
         let server = Server::start_on(&config, &environment, recording).await?;
         writeln!(
             std::io::stdout(),
@@ -125,39 +133,6 @@ pub(crate) fn serve(home: &Path) -> Result<()> {
 
 fn recording(home: &Path) -> PathBuf {
     home.join("groups")
-}
-
-/// A backend that writes down what it is given. Its file has each group in one piece.
-struct Recording<B> {
-    backend: B,
-    file: Arc<Mutex<File>>,
-}
-
-impl<B: Backend> Backend for Recording<B> {
-    const SCANS_BLOCK: bool = B::SCANS_BLOCK;
-
-    fn get(&self, key: &[u8]) -> Result<Option<Row>, Failure> {
-        self.backend.get(key)
-    }
-
-    fn scan(&self, range: KeyRange<'_>, limit: usize) -> Result<Vec<(Vec<u8>, Row)>, Failure> {
-        self.backend.scan(range, limit)
-    }
-
-    fn apply(&self, group: Group) -> Result<(), Failure> {
-        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        write_group(&mut BufWriter::new(&*file), &group)?;
-        drop(file);
-        self.backend.apply(group)
-    }
-
-    fn head(&self) -> Result<Revision, Failure> {
-        self.backend.head()
-    }
-
-    fn reopen(&self) -> Result<(), Failure> {
-        self.backend.reopen()
-    }
 }
 
 fn write_group(file: &mut impl Write, group: &Group) -> std::io::Result<()> {

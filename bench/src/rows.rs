@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use strongroom::server::Server;
-use strongroom_storage::{Backend, Failure, Group, KeyRange, Revision, Row};
+use strongroom_storage::Group;
 
 use crate::cost::WRITE_CONNECTIONS;
 use crate::recorder::configuration;
 use crate::report::Report;
 use crate::stats::ratio;
+use crate::tap::Tap;
 use crate::world::{Account, World};
 
 const DURATION: Duration = Duration::from_secs(5);
@@ -23,9 +24,13 @@ pub(crate) async fn measure(report: &mut Report) -> Result<()> {
     let home = world.home().path();
     let (config, environment) = configuration(home)?;
     let counts = Arc::new(Mutex::new(Counts::default()));
-    let counting = |backend| Counting {
+    let seen = counts.clone();
+    let counting = |backend| Tap {
         backend,
-        counts: counts.clone(),
+        see: move |group: &Group| {
+            lock(&seen).add(group);
+            Ok(())
+        },
     };
     let server = Server::start_on(&config, &environment, counting).await?;
     let address = server
@@ -69,40 +74,12 @@ struct Counts {
     deletes: u64,
 }
 
-/// A backend that counts what it is given.
-struct Counting<B> {
-    backend: B,
-    counts: Arc<Mutex<Counts>>,
-}
-
-impl<B: Backend> Backend for Counting<B> {
-    const SCANS_BLOCK: bool = B::SCANS_BLOCK;
-
-    fn get(&self, key: &[u8]) -> Result<Option<Row>, Failure> {
-        self.backend.get(key)
-    }
-
-    fn scan(&self, range: KeyRange<'_>, limit: usize) -> Result<Vec<(Vec<u8>, Row)>, Failure> {
-        self.backend.scan(range, limit)
-    }
-
-    fn apply(&self, group: Group) -> Result<(), Failure> {
+impl Counts {
+    fn add(&mut self, group: &Group) {
         let puts = group.writes.values().filter(|row| row.is_some()).count();
-        let deletes = group.writes.len() - puts;
-        self.backend.apply(group)?;
-        let mut counts = lock(&self.counts);
-        counts.groups += 1;
-        counts.puts += 1 + puts as u64; // redb keeps the revision of each group in a row of its own
-        counts.deletes += deletes as u64;
-        Ok(())
-    }
-
-    fn head(&self) -> Result<Revision, Failure> {
-        self.backend.head()
-    }
-
-    fn reopen(&self) -> Result<(), Failure> {
-        self.backend.reopen()
+        self.groups += 1;
+        self.puts += 1 + puts as u64; // redb keeps the revision of each group in a row of its own
+        self.deletes += (group.writes.len() - puts) as u64;
     }
 }
 
