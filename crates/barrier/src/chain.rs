@@ -228,7 +228,7 @@ impl Barrier {
         Ok(self.chain.keep(workspace, keys))
     }
 
-    /// Reads the row of the keys of `workspace`.
+    /// Reads the row of the keys of `workspace`. Whoever uses them knows the same from then on.
     ///
     /// # Errors
     /// Each names the row.
@@ -245,22 +245,23 @@ impl Barrier {
             }
             opened => opened?,
         };
+        let revision = row.revision;
+        if let Some(keys) = self.chain.workspace(workspace)
+            && keys.deks().revision < Some(revision)
+        {
+            keys.learn(Deks::new(&record, kek, Some(revision))?);
+        }
         Ok(Loaded {
             record,
             kek,
-            revision: row.revision,
+            revision,
         })
     }
 
     /// Learns what the row of the keys of `workspace` says now, if they are in use.
     pub(crate) async fn reload(&self, workspace: WorkspaceId) -> Result<(), BarrierError> {
-        if let Some(keys) = self.chain.workspace(workspace) {
-            let Loaded {
-                record,
-                kek,
-                revision,
-            } = self.load(workspace).await?;
-            keys.learn(Deks::new(&record, kek, Some(revision))?);
+        if self.chain.workspace(workspace).is_some() {
+            self.load(workspace).await?;
         }
         Ok(())
     }

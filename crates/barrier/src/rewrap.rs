@@ -398,7 +398,7 @@ mod tests {
         let by = "07".repeat(16);
         assert_eq!(
             hex(minicbor::to_vec(&progress).unwrap()),
-            format!("8650{by}01f600000000")
+            format!("8750{by}01f600000000")
         );
         progress.ended = Some(Timestamp::from_millis(2));
         (progress.rows, progress.walked, progress.rewrapped) = (3, 4, 5);
@@ -412,7 +412,7 @@ mod tests {
         });
         assert_eq!(
             hex(minicbor::to_vec(&progress).unwrap()),
-            format!("8850{by}01020304050086010641080 90a0b").replace(' ', "")
+            format!("8850{by}0102030405008601064108090a0b")
         );
     }
 }

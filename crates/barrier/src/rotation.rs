@@ -127,7 +127,6 @@ impl Barrier {
         let mut added = None;
         if !writes_keys(change, workspace) && self.is_due(keys.deks().kek) {
             let loaded = self.load(workspace).await?;
-            keys.learn(Deks::new(&loaded.record, loaded.kek, Some(loaded.revision))?);
             if self.is_due(loaded.kek) {
                 added = Some(self.extend(change, workspace, loaded)?);
             }
