@@ -436,6 +436,51 @@ async fn a_step_that_lost_to_a_write_is_a_conflict() {
     cluster.read_all(0).await;
 }
 
+/// A walk that began before it leaves the workspace due for a new key.
+#[tokio::test]
+async fn a_rotation_during_a_walk_is_not_forgotten() {
+    let mut cluster = Cluster::new().await;
+    cluster.take(1, Step::Write(0, (1, 0))).await;
+    cluster.take(2, Step::Rotate(0)).await;
+    cluster.start_rewrap(0).await;
+    while cluster.epochs(WORKSPACES[1]).await == [1].into() {
+        assert!(cluster.walk(0).await);
+    }
+    cluster.take(3, Step::Rotate(0)).await;
+    cluster.finish_rewrap(0).await;
+    assert_eq!(cluster.epochs(WORKSPACES[1]).await, [2].into());
+    cluster.take(4, Step::Write(0, (1, 0))).await;
+    assert_eq!(cluster.epochs(WORKSPACES[1]).await, [3].into());
+    cluster.finish_rewrap(0).await;
+    cluster.assert_nothing_old().await;
+}
+
+/// Every write has a fence. Were one without, the pass after the last one that found something would find it.
+#[tokio::test]
+async fn a_row_that_appears_behind_the_walk_is_found_before_keys_are_dropped() {
+    let mut cluster = Cluster::new().await;
+    for number in 0..12 {
+        cluster.take(number, Step::Write(0, (1, u8::try_from(number).unwrap()))).await;
+    }
+    let (text, stray) = cluster.sealed(99, 0, (1, 0));
+    cluster.take(0, Step::Rotate(0)).await;
+    cluster.start_rewrap(0).await;
+    let payload = |key: &[u8]| key[..6] == [3, 0, 0, 0, 1, 16];
+    let is_behind = async |cluster: &Cluster| {
+        let rows = cluster.storage.scan(vec![3]..vec![4], None, 99).await.unwrap();
+        rows.iter()
+            .any(|(key, row)| payload(key) && epoch_of(&row.value) == Ok(2))
+    };
+    while !is_behind(&cluster).await {
+        assert!(cluster.walk(0).await);
+    }
+    cluster.storage.commit(stray).await.unwrap();
+    cluster.notes.insert((1, 0), text);
+    cluster.finish_rewrap(0).await;
+    cluster.assert_nothing_old().await;
+    cluster.read_all(0).await;
+}
+
 /// Rows of the chain that are missing, damaged or put back.
 #[tokio::test]
 async fn a_chain_that_does_not_fit_is_named() {
