@@ -395,6 +395,13 @@ async fn drive_route(aviary: &Aviary, call: &str) -> Result<()> {
             expect(planted.ask(call, &json!({"text": VALUE})).await?, 200)?;
             expect(planted.ask(call, &json!({"text": [VALUE]})).await?, 400)?;
         }
+        "GET /strongroom/v1/keys"
+        | "POST /strongroom/v1/keys/rotate"
+        | "POST /strongroom/v1/keys/rewrap" => {
+            let admin = aviary.world.admin().await?;
+            expect(admin.send(call, VALUE).await?, 200)?;
+            expect(planted.send(call, VALUE).await?, 403)?;
+        }
         _ => bail!("`{call}` has no case here: drive it with the canaries, well and badly"),
     }
     // Every route also gets a token that nobody knows, and tokens in the URL.
@@ -527,6 +534,12 @@ fn drive_command(aviary: &mut Aviary, name: &str) -> Result<()> {
                 aviary.run(name, aviary.strongroom(&args)?, "", 0)?;
             }
             aviary.start()?;
+        }
+        "strongroom operator rotate" | "strongroom operator rewrap" => {
+            let args: Vec<&str> = name.split(' ').skip(1).collect();
+            aviary.native(&args, 1)?; // it is no admin
+            aviary.native_as(TOKEN, &args, 1)?;
+            aviary.native(&[&args[..], &[VALUE]].concat(), 2)?;
         }
         "strongroom witness serve" => {
             let dir = aviary
