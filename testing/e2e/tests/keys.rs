@@ -19,7 +19,7 @@ use strongroom_storage::Backend;
 use strongroom_storage_redb::RedbBackend;
 use tokio::task::JoinSet;
 
-const SECRETS: usize = 4_000;
+const SECRETS: usize = 8_000;
 const WRITERS: usize = 3;
 /// Names that each of them writes, again and again.
 const NAMES: u64 = 20;
@@ -106,7 +106,7 @@ async fn requests_go_on_while_keys_rotate_and_kills_cost_nothing() -> Result<()>
     }
     let stored = Stored::default();
     // Each of the first lives ends when so much is sealed anew; the last one sees the end of the rewrap.
-    for (life, until) in [1, 2_500, 5_500, u64::MAX].into_iter().enumerate() {
+    for (life, until) in [1, 2_100, 4_100, u64::MAX].into_iter().enumerate() {
         let mut load = JoinSet::new();
         for writer in 0..WRITERS {
             let from = life as u64 * 1_000_000;
