@@ -539,7 +539,11 @@ fn drive_command(aviary: &mut Aviary, name: &str) -> Result<()> {
             let args: Vec<&str> = name.split(' ').skip(1).collect();
             aviary.native(&args, 1)?; // it is no admin
             aviary.native_as(TOKEN, &args, 1)?;
-            aviary.native(&[&args[..], &[VALUE]].concat(), 2)?;
+            let credentials = fs::read_to_string(aviary.world.home.credentials())?;
+            let credentials: serde_json::Value = serde_json::from_str(&credentials)?;
+            let root = credentials["root_token"].as_str().context("no root token")?.to_owned();
+            aviary.native_as(&root, &args, 0)?;
+            aviary.native_as(&root, &[&args[..], &["--output", "json"]].concat(), 0)?;
         }
         "strongroom witness serve" => {
             let dir = aviary
