@@ -84,10 +84,7 @@ async fn measure(
     let secs = ratio(figure("ended") - figure("started"), 1_000);
     ensure!(figure("unreadable") == 0, "rows do not open");
     ensure!(!busy.is_empty(), "it was over before a round of reads was");
-    report.figure(
-        "rows",
-        &format!("{} of {}", figure("rewrapped"), figure("rows")),
-    )?;
+    report.figure("rows", &format!("{} of {}", figure("rewrapped"), figure("rows")))?;
     let share = ratio(secrets as u64, SECRETS as u64);
     report.at_most("rewrap", secs, REWRAP_SECS_MAX * share, " s")?;
     report.figure(
@@ -100,8 +97,16 @@ async fn measure(
     for _ in 0..ROUNDS {
         quiet.push(rate(&load, address).await?);
     }
-    let (of_quiet, of_busy) = (show(report, "reads, quiet", &mut quiet)?, show(report, "reads, meanwhile", &mut busy)?);
-    report.at_most("reads lost", 100.0 - of_busy * 100.0 / of_quiet, READS_LOST_MAX, " %")?;
+    let (of_quiet, of_busy) = (
+        show(report, "reads, quiet", &mut quiet)?,
+        show(report, "reads, meanwhile", &mut busy)?,
+    );
+    report.at_most(
+        "reads lost",
+        100.0 - of_busy * 100.0 / of_quiet,
+        READS_LOST_MAX,
+        " %",
+    )?;
     resident(report, "resident", &server).await?;
     server.stop()
 }
@@ -116,10 +121,7 @@ async fn rate(load: &Load, address: SocketAddr) -> Result<f64> {
 fn show(report: &mut Report, name: &str, rates: &mut [f64]) -> Result<f64> {
     let (least, most) = (percentile(rates, 0.0), percentile(rates, 1.0));
     let middle = median(rates);
-    report.figure(
-        name,
-        &format!("{middle:.0} a second ({least:.0} to {most:.0})"),
-    )?;
+    report.figure(name, &format!("{middle:.0} a second ({least:.0} to {most:.0})"))?;
     Ok(middle)
 }
 

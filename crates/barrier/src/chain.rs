@@ -42,11 +42,7 @@ pub(crate) struct Loaded {
 }
 
 impl Chain {
-    pub(crate) fn new(
-        root: Xaes,
-        ring: Ring,
-        workspaces: HashMap<WorkspaceId, Arc<WorkspaceKeys>>,
-    ) -> Self {
+    pub(crate) fn new(root: Xaes, ring: Ring, workspaces: HashMap<WorkspaceId, Arc<WorkspaceKeys>>) -> Self {
         Self {
             root: RwLock::new(Arc::new(root)),
             ring: RwLock::new(Arc::new(ring)),

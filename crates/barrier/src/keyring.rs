@@ -186,7 +186,12 @@ impl Deks {
         revision: Option<Revision>,
     ) -> Result<Self, AeadError> {
         let prepare = |epoch: &Epoch| Ok((epoch.number, Xaes::new(&epoch.key)?));
-        let keys = record.deks.0.iter().map(prepare).collect::<Result<_, AeadError>>()?;
+        let keys = record
+            .deks
+            .0
+            .iter()
+            .map(prepare)
+            .collect::<Result<_, AeadError>>()?;
         Ok(Self { revision, kek, keys })
     }
 

@@ -312,7 +312,8 @@ impl Barrier {
         let progress = Rewrap::key();
         for (key, row) in page {
             // Every step writes it anyway.
-            if key == progress.as_bytes() || envelope::epoch_of(&row.value).is_ok_and(|epoch| epoch >= target) {
+            if key == progress.as_bytes() || envelope::epoch_of(&row.value).is_ok_and(|epoch| epoch >= target)
+            {
                 continue;
             }
             match self.reseal(deks, deks.newest()?, workspace, &key, row.value) {

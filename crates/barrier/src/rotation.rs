@@ -192,12 +192,7 @@ impl Barrier {
         self.put_keyring_under(&self.chain.root(), change, ring)
     }
 
-    fn put_keyring_under(
-        &self,
-        root: &Xaes,
-        change: &mut Change,
-        ring: &Ring,
-    ) -> Result<(), BarrierError> {
+    fn put_keyring_under(&self, root: &Xaes, change: &mut Change, ring: &Ring) -> Result<(), BarrierError> {
         let key = keyring_key();
         let sealed = envelope::seal(root, 0, WorkspaceId::SYSTEM, &key, &ring.keyring, self.rng())?;
         replace(change, &key, ring.revision, sealed);
@@ -231,7 +226,11 @@ fn replace(change: &mut Change, key: &StorageKey, revision: Option<Revision>, se
 /// The workspaces whose DEKs seal something of `change`.
 fn written(change: &Change) -> Vec<WorkspaceId> {
     let mut workspaces = Vec::new();
-    for workspace in change.puts.iter().filter_map(|(key, _)| planes::workspace_of(key)) {
+    for workspace in change
+        .puts
+        .iter()
+        .filter_map(|(key, _)| planes::workspace_of(key))
+    {
         if !workspaces.contains(&workspace) {
             workspaces.push(workspace);
         }

@@ -265,11 +265,7 @@ impl Cluster {
         for workspace in 0..WORKSPACES.len() {
             for number in 0..12 {
                 let spot = (workspace, number);
-                assert_eq!(
-                    node.read(spot).await.as_ref(),
-                    self.notes.get(&spot),
-                    "{spot:?}"
-                );
+                assert_eq!(node.read(spot).await.as_ref(), self.notes.get(&spot), "{spot:?}");
             }
         }
     }
@@ -277,7 +273,12 @@ impl Cluster {
     /// All rows that DEKs seal, by workspace.
     async fn epochs(&self, workspace: WorkspaceId) -> BTreeSet<u32> {
         let mut epochs = BTreeSet::new();
-        for (key, row) in self.storage.scan(vec![2]..vec![4], None, usize::MAX).await.unwrap() {
+        for (key, row) in self
+            .storage
+            .scan(vec![2]..vec![4], None, usize::MAX)
+            .await
+            .unwrap()
+        {
             if key[1..5] == workspace.0.to_be_bytes() {
                 epochs.insert(epoch_of(&row.value).unwrap());
             }
@@ -422,8 +423,18 @@ async fn a_step_that_lost_to_a_write_is_a_conflict() {
     cluster.start_rewrap(0).await;
     let stored = loop {
         let stored = cluster.stored_walk(0).await.unwrap();
-        let step = cluster.nodes[0].barrier.rewrap(&stored.record, NOW, 9).await.unwrap();
-        if step.rows > 0 && step.change.puts.iter().any(|(key, _)| key[..5] == [2, 0, 0, 0, 1]) {
+        let step = cluster.nodes[0]
+            .barrier
+            .rewrap(&stored.record, NOW, 9)
+            .await
+            .unwrap();
+        if step.rows > 0
+            && step
+                .change
+                .puts
+                .iter()
+                .any(|(key, _)| key[..5] == [2, 0, 0, 0, 1])
+        {
             break step;
         }
         assert!(cluster.walk(0).await);
@@ -460,7 +471,9 @@ async fn a_rotation_during_a_walk_is_not_forgotten() {
 async fn a_row_that_appears_behind_the_walk_is_found_before_keys_are_dropped() {
     let mut cluster = Cluster::new().await;
     for number in 0..12 {
-        cluster.take(number, Step::Write(0, (1, u8::try_from(number).unwrap()))).await;
+        cluster
+            .take(number, Step::Write(0, (1, u8::try_from(number).unwrap())))
+            .await;
     }
     let (text, stray) = cluster.sealed(99, 0, (1, 0));
     cluster.take(0, Step::Rotate(0)).await;
@@ -509,12 +522,18 @@ async fn a_chain_that_does_not_fit_is_named() {
             (None, "lacks"),
             (Some(row[..20].to_vec()), "damaged"),
             (Some([&[9], &row[1..]].concat()), "damaged"),
-            (Some([&row[..row.len() - 1], &[!row[row.len() - 1]]].concat()), "damaged"),
+            (
+                Some([&row[..row.len() - 1], &[!row[row.len() - 1]]].concat()),
+                "damaged",
+            ),
         ];
         for (damaged, word) in damages {
             set(name, damaged).await;
             let told = opened().await.unwrap_err().to_string();
-            assert!(told.contains(&format!("`{name}`")) && told.contains(word), "{told}");
+            assert!(
+                told.contains(&format!("`{name}`")) && told.contains(word),
+                "{told}"
+            );
         }
         set(name, Some(row)).await;
         opened().await.unwrap();
@@ -531,7 +550,9 @@ async fn a_chain_that_does_not_fit_is_named() {
 async fn what_does_not_open_keeps_its_old_keys() {
     let mut cluster = Cluster::new().await;
     for number in 0..8 {
-        cluster.take(number, Step::Write(0, (1, u8::try_from(number).unwrap()))).await;
+        cluster
+            .take(number, Step::Write(0, (1, u8::try_from(number).unwrap())))
+            .await;
     }
     let key = cluster.nodes[0].key((1, 4)).as_bytes().to_vec();
     let right = cluster.storage.get(&key).await.unwrap().unwrap().value;
@@ -567,15 +588,23 @@ async fn what_does_not_open_keeps_its_old_keys() {
 async fn a_walk_leaves_a_workspace_that_was_removed() {
     let mut cluster = Cluster::new().await;
     for number in 0..8 {
-        cluster.take(number, Step::Write(0, (1, u8::try_from(number).unwrap()))).await;
+        cluster
+            .take(number, Step::Write(0, (1, u8::try_from(number).unwrap())))
+            .await;
     }
     cluster.take(0, Step::Rotate(0)).await;
     cluster.start_rewrap(0).await;
     while cluster.epochs(WORKSPACES[1]).await == [1].into() {
         assert!(cluster.walk(0).await);
     }
-    assert_eq!(cluster.epochs(WORKSPACES[1]).await, [1, 2].into(), "in the middle");
-    let keys = cluster.storage.keys(vec![2, 0, 0, 0, 1]..vec![2, 0, 0, 0, 2], None, 99);
+    assert_eq!(
+        cluster.epochs(WORKSPACES[1]).await,
+        [1, 2].into(),
+        "in the middle"
+    );
+    let keys = cluster
+        .storage
+        .keys(vec![2, 0, 0, 0, 1]..vec![2, 0, 0, 0, 2], None, 99);
     let mut deletes = keys.await.unwrap();
     deletes.extend(
         cluster

@@ -263,13 +263,7 @@ impl Core {
     /// [`PublishError`]: something still waits, and is safe where it is.
     pub async fn shutdown(&self) -> Result<(), PublishError> {
         self.running.stop.send_replace(true);
-        let loops = std::mem::take(
-            &mut *self
-                .running
-                .loops
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        let loops = std::mem::take(&mut *self.running.loops.lock().unwrap_or_else(PoisonError::into_inner));
         for ended in loops {
             let _ = ended.await; // a panic in it has been told by the panic hook
         }

@@ -395,9 +395,7 @@ async fn drive_route(aviary: &Aviary, call: &str) -> Result<()> {
             expect(planted.ask(call, &json!({"text": VALUE})).await?, 200)?;
             expect(planted.ask(call, &json!({"text": [VALUE]})).await?, 400)?;
         }
-        "GET /strongroom/v1/keys"
-        | "POST /strongroom/v1/keys/rotate"
-        | "POST /strongroom/v1/keys/rewrap" => {
+        "GET /strongroom/v1/keys" | "POST /strongroom/v1/keys/rotate" | "POST /strongroom/v1/keys/rewrap" => {
             let admin = aviary.world.admin().await?;
             expect(admin.send(call, VALUE).await?, 200)?;
             expect(planted.send(call, VALUE).await?, 403)?;
@@ -541,7 +539,10 @@ fn drive_command(aviary: &mut Aviary, name: &str) -> Result<()> {
             aviary.native_as(TOKEN, &args, 1)?;
             let credentials = fs::read_to_string(aviary.world.home.credentials())?;
             let credentials: serde_json::Value = serde_json::from_str(&credentials)?;
-            let root = credentials["root_token"].as_str().context("no root token")?.to_owned();
+            let root = credentials["root_token"]
+                .as_str()
+                .context("no root token")?
+                .to_owned();
             aviary.native_as(&root, &args, 0)?;
             aviary.native_as(&root, &[&args[..], &["--output", "json"]].concat(), 0)?;
         }

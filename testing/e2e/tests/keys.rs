@@ -34,14 +34,27 @@ async fn write_and_read(caller: Caller, writer: usize, from: u64, stored: Stored
         let Ok(reply) = caller.save_value(&name, &number.to_string()).await else {
             break;
         };
-        ensure!(reply.status == 200, "a write fails: {} {}", reply.status, reply.text);
+        ensure!(
+            reply.status == 200,
+            "a write fails: {} {}",
+            reply.status,
+            reply.text
+        );
         stored.lock().unwrap().insert(name.clone(), number);
         let Ok(reply) = caller.list(json!({ "id": name })).await else {
             break;
         };
-        ensure!(reply.status == 200, "a read fails: {} {}", reply.status, reply.text);
+        ensure!(
+            reply.status == 200,
+            "a read fails: {} {}",
+            reply.status,
+            reply.text
+        );
         let value = reply.json()["secrets"][0]["value"].as_str().map(str::to_owned);
-        ensure!(value == Some(number.to_string()), "{name} is {value:?}, not {number}");
+        ensure!(
+            value == Some(number.to_string()),
+            "{name} is {value:?}, not {number}"
+        );
     }
     Ok(())
 }
@@ -158,12 +171,21 @@ async fn the_commands_rotate_follow_and_say_how_far_it_is() -> Result<()> {
     assert_eq!(admin.save_value("KEY", "value").await?.status, 200);
 
     let status = operator(&world, admin.token(), &["rewrap", "--status"])?;
-    assert!(status.code == 0 && status.out.contains("KEK epochs   1\n"), "{status:?}");
+    assert!(
+        status.code == 0 && status.out.contains("KEK epochs   1\n"),
+        "{status:?}"
+    );
     assert!(status.out.contains("there was none yet"), "{status:?}");
     let rotated = operator(&world, admin.token(), &["rotate"])?;
-    assert!(rotated.code == 0 && rotated.out.contains("KEK epoch 2"), "{rotated:?}");
+    assert!(
+        rotated.code == 0 && rotated.out.contains("KEK epoch 2"),
+        "{rotated:?}"
+    );
     let rotated = operator(&world, admin.token(), &["rotate", "--output", "json"])?;
-    assert_eq!(serde_json::from_str::<Value>(&rotated.out)?, json!({"kek_epoch": 3}));
+    assert_eq!(
+        serde_json::from_str::<Value>(&rotated.out)?,
+        json!({"kek_epoch": 3})
+    );
     let done = operator(&world, admin.token(), &["rewrap", "--wait", "--output", "json"])?;
     let done: Value = serde_json::from_str(&done.out)?;
     assert_eq!(done["kek_epochs"], json!([3]));
@@ -173,7 +195,10 @@ async fn the_commands_rotate_follow_and_say_how_far_it_is() -> Result<()> {
 
     for args in [&["rotate"][..], &["rewrap"], &["rewrap", "--status"]] {
         let refused = operator(&world, alice.token(), args)?;
-        assert!(refused.code == 1 && refused.err.contains("no admin role"), "{refused:?}");
+        assert!(
+            refused.code == 1 && refused.err.contains("no admin role"),
+            "{refused:?}"
+        );
     }
     let both = operator(&world, admin.token(), &["rewrap", "--status", "--wait"])?;
     assert_eq!(both.code, 2);
@@ -205,7 +230,11 @@ async fn rotations_at_once_lose_no_epoch() -> Result<()> {
             assert!(is_new, "two have made the same epoch: {}", reply.text);
         } else {
             assert_eq!((reply.status, reply.error_kind().as_str()), (409, "conflict"));
-            assert!(reply.text.contains("changed the keys at the same time"), "{}", reply.text);
+            assert!(
+                reply.text.contains("changed the keys at the same time"),
+                "{}",
+                reply.text
+            );
             lost += 1;
         }
     }

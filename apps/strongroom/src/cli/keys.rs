@@ -196,10 +196,7 @@ mod tests {
             kek_epochs: vec![1, 2],
             rewrap: None,
         };
-        assert_eq!(
-            said(&keys),
-            "KEK epochs   1 2\nrewrap       there was none yet\n"
-        );
+        assert_eq!(said(&keys), "KEK epochs   1 2\nrewrap       there was none yet\n");
         keys.rewrap = Some(progress(3, 1, None));
         assert!(said(&keys).contains("runs since 1970-01-01T00:00:00.000Z\nrows         1 of 3 looked at"));
         keys.rewrap = Some(progress(3, 3, Some(1_000)));

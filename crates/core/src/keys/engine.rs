@@ -47,7 +47,8 @@ impl Keys {
         let last = self.view.get::<Rewrap>(&key).await?;
         if last.as_ref().is_none_or(|last| last.record.ended.is_some()) {
             let mut change = Change::default();
-            self.view.expect(&mut change, &key, last.map(|last| last.revision));
+            self.view
+                .expect(&mut change, &key, last.map(|last| last.revision));
             self.view
                 .put(&mut change, &key, &Rewrap::new(caller.id, permit.now()))?;
             permit.commit(change).await.map_err(of_two)?;

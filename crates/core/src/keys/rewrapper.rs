@@ -96,7 +96,9 @@ impl Rewrapper {
 
 /// Leaves the processor and the committer to requests.
 async fn rest(took: Duration, stopped: &watch::Receiver<bool>) {
-    let pause = Duration::from(limits::REWRAP_EVERY).saturating_sub(took).max(took / 4);
+    let pause = Duration::from(limits::REWRAP_EVERY)
+        .saturating_sub(took)
+        .max(took / 4);
     let mut stopped = stopped.clone();
     let _ = tokio::time::timeout(pause, stopped.wait_for(|stopped| *stopped)).await;
 }

@@ -64,9 +64,7 @@ impl House {
             password: SecretText::new(PASSWORD.to_owned()),
         };
         let engines = Engines::new(StaticEngine).with(StaticEngine);
-        let core = Core::create(foundations, new, SETTINGS, engines)
-            .await
-            .unwrap();
+        let core = Core::create(foundations, new, SETTINGS, engines).await.unwrap();
         Self {
             clock,
             core,

@@ -81,7 +81,13 @@ async fn an_admin_rotates_and_rewraps_and_nothing_old_is_left() {
         limit: None,
         wait: false,
     };
-    while house.call(&admin, clone(&leaves)).await.unwrap().leaves.is_empty() {}
+    while house
+        .call(&admin, clone(&leaves))
+        .await
+        .unwrap()
+        .leaves
+        .is_empty()
+    {}
     let house = house.reopened(|| ()).await.unwrap();
     let page = house.call(&admin, leaves).await.unwrap();
     let count = |op: &str| page.leaves.iter().filter(|leaf| leaf.facts.op == op).count();
@@ -190,7 +196,13 @@ async fn requests_go_on_meanwhile() {
         let (house, admin) = (house.clone(), admin.clone());
         writers.push(tokio::spawn(async move {
             for number in 0.. {
-                save(&house, &admin, &format!("{writer}/{}", number % 30), number.to_string()).await;
+                save(
+                    &house,
+                    &admin,
+                    &format!("{writer}/{}", number % 30),
+                    number.to_string(),
+                )
+                .await;
                 let names = vec![format!("{writer}/{}", number % 30)];
                 let list = ListSecrets {
                     names: Some(names),
@@ -219,7 +231,11 @@ async fn requests_go_on_meanwhile() {
 /// Rows that hold keys are missing or damaged at a start: it says which, and leaves everything as it is.
 #[tokio::test]
 async fn damaged_keys_are_named_at_the_start_and_nothing_is_changed() {
-    for (name, word) in [("keyring", "keyring"), ("workspace/0", "workspace/0"), ("workspace/1", "workspace/1")] {
+    for (name, word) in [
+        ("keyring", "keyring"),
+        ("workspace/0", "workspace/0"),
+        ("workspace/1", "workspace/1"),
+    ] {
         for is_missing in [true, false] {
             let (house, memory) = house().await;
             let key = [&[1], name.as_bytes()].concat();
