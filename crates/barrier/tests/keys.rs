@@ -107,7 +107,10 @@ impl Node {
             match self.barrier.storage().commit(fenced).await {
                 Err(CommitError::Conflict) if self.barrier.has_moved(&fence).await.unwrap() => {}
                 Err(error) => return Err(error),
-                Ok(_) => return Ok(self.barrier.settle(&fence).await),
+                Ok(_) => {
+                    self.barrier.settle(&fence).await;
+                    return Ok(());
+                }
             }
         }
     }

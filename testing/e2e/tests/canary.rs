@@ -539,8 +539,9 @@ fn drive_command(aviary: &mut Aviary, name: &str) -> Result<()> {
             aviary.native_as(TOKEN, &args, 1)?;
             let credentials = fs::read_to_string(aviary.world.home.credentials())?;
             let credentials: serde_json::Value = serde_json::from_str(&credentials)?;
-            let root = credentials["root_token"]
-                .as_str()
+            let root = credentials
+                .get("root_token")
+                .and_then(serde_json::Value::as_str)
                 .context("no root token")?
                 .to_owned();
             aviary.native_as(&root, &args, 0)?;
