@@ -212,6 +212,7 @@ impl Core {
             Target::Public => return Ok((decided(Resource::Public)?, Vec::new())),
             Target::Registration => return Ok((decided(Resource::Registration { open })?, Vec::new())),
             Target::Account => return Ok((decided(Resource::Account)?, Vec::new())),
+            Target::Instance => return Ok((decided(Resource::Everything)?, Vec::new())),
             Target::EveryMount => None,
             Target::Mounts(hosts) => Some(hosts),
         };

@@ -19,6 +19,8 @@ pub enum Target {
     Mounts(Vec<Option<String>>),
     /// All mounts of the caller's workspace; where that is not allowed, its session's alone.
     EveryMount,
+    /// The instance as a whole.
+    Instance,
 }
 
 /// A typed request: it names what it is about and which method of which engine runs it, so the gate can be generic.

@@ -16,6 +16,7 @@ use crate::wire::audit::{
     GrowthReply, GrowthRequest, LeavesReply, LeavesRequest, ProofReply, ProofRequest, RequestReply,
     RequestRequest,
 };
+use crate::wire::keys::{KeysReply, RotatedReply};
 
 /// What the document says of one route.
 struct Entry {
@@ -130,6 +131,21 @@ fn entry(template: &str, schemas: &mut SchemaGenerator) -> Option<Entry> {
             "Names that the caller may read",
             schema::<SearchRequest>,
             schema::<SearchReply>,
+        ),
+        "/keys" => entry(
+            "The keys, and how far a rewrap has come, for admins",
+            none,
+            schema::<KeysReply>,
+        ),
+        "/keys/rotate" => entry(
+            "New keys for what is written from now on, for admins",
+            none,
+            schema::<RotatedReply>,
+        ),
+        "/keys/rewrap" => entry(
+            "Seal anew what old keys sealed, and drop those, for admins: starts it, unless it runs",
+            none,
+            schema::<KeysReply>,
         ),
         _ => None,
     }
