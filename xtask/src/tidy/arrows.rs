@@ -9,6 +9,7 @@ const FLOORS: [&[&str]; 10] = [
         "strongroom-tlog",
         "strongroom-policy",
         "strongroom-lease",
+        "strongroom-shamir",
         "strongroom-jose",
         "strongroom-storage",
     ],
