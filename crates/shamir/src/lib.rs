@@ -28,7 +28,9 @@ pub struct ValidShares<'s>(Vec<&'s Share>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShamirError {
     /// One share would be the secret itself; more than there are never come together.
-    #[error("a secret is split into 2 to 255 shares, of which 2 or more give it back, and not more than there are")]
+    #[error(
+        "a secret is split into 2 to 255 shares, of which 2 or more give it back, and not more than there are"
+    )]
     Threshold,
     /// There is nothing to split.
     #[error("an empty secret cannot be split")]

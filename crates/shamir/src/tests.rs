@@ -20,7 +20,9 @@ fn hex(text: &str) -> Vec<u8> {
 }
 
 fn combined(shares: &[Share], needed: u8) -> Vec<u8> {
-    combine(&ValidShares::new(shares, needed).unwrap()).expose().to_vec()
+    combine(&ValidShares::new(shares, needed).unwrap())
+        .expose()
+        .to_vec()
 }
 
 /// Made by HashiCorp Vault 1.1.2, `shamir.Split` of the bytes 7i + 3.

@@ -4,6 +4,7 @@ pub mod boot;
 pub mod data_dir;
 pub mod environment;
 pub mod greeting;
+mod keys;
 pub mod listen;
 pub mod operations;
 mod reserve;
