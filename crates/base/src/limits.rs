@@ -176,3 +176,5 @@ pub const UNSEAL_WINDOW: Ttl = Ttl::from_secs(60);
 pub const UNSEAL_SOURCES: usize = 10_000;
 /// How often each slot that opens unattended is tried.
 pub const SLOT_CHECK_EVERY: Ttl = Ttl::from_hours(24);
+/// The longest wait for a PKCS#11 token.
+pub const TOKEN_TIMEOUT: Ttl = Ttl::from_secs(60);
