@@ -269,5 +269,5 @@ fn keyring_key() -> StorageKey {
 }
 
 fn workspace_key(workspace: WorkspaceId) -> StorageKey {
-    planes::system(&format!("workspace/{}", workspace.0))
+    planes::workspace_keys(workspace)
 }

@@ -15,6 +15,8 @@ use strongroom_base::{MountId, WorkspaceId};
 
 const SYSTEM_PLANE: u8 = 1;
 const NAMES_PLANE: u8 = 2;
+/// What the names of the system rows with a workspace's keys begin with.
+const WORKSPACE_KEYS: &str = "workspace/";
 const ORDERED_PLANE: u8 = 3;
 /// An id at the end of an ordered key.
 const ID_BYTES: usize = 16;
@@ -149,6 +151,26 @@ pub fn system(name: &str) -> StorageKey {
     let mut key = vec![SYSTEM_PLANE];
     key.extend_from_slice(name.as_bytes());
     StorageKey(key)
+}
+
+/// Where all system rows are.
+#[must_use]
+pub fn system_rows() -> Range<Vec<u8>> {
+    under(&[SYSTEM_PLANE])
+}
+
+/// The key of the row with the keys of `workspace`.
+pub(crate) fn workspace_keys(workspace: WorkspaceId) -> StorageKey {
+    system(&format!("{WORKSPACE_KEYS}{}", workspace.0))
+}
+
+/// The workspace whose keys are in the row at `key`.
+#[must_use]
+pub fn workspace_of(key: &[u8]) -> Option<WorkspaceId> {
+    let name = key
+        .strip_prefix(&[SYSTEM_PLANE])?
+        .strip_prefix(WORKSPACE_KEYS.as_bytes())?;
+    std::str::from_utf8(name).ok()?.parse().ok().map(WorkspaceId)
 }
 
 /// The key of an ordered row.

@@ -177,4 +177,6 @@ pub const UNSEAL_SOURCES: usize = 10_000;
 /// How often each slot that opens unattended is tried.
 pub const SLOT_CHECK_EVERY: Ttl = Ttl::from_hours(24);
 /// The longest wait for a PKCS#11 token.
-pub const TOKEN_TIMEOUT: Ttl = Ttl::from_secs(60);
+pub const TOKEN_TIMEOUT: Ttl = Ttl::from_secs(20);
+/// System rows of an instance that are copied for a drill: keys and what an instance says of itself.
+pub const SYSTEM_ROWS: usize = 10_000;

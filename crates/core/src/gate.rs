@@ -211,6 +211,7 @@ impl Core {
         let hosts = match target {
             Target::Public => return Ok((decided(Resource::Public)?, Vec::new())),
             Target::Registration => return Ok((decided(Resource::Registration { open })?, Vec::new())),
+            Target::Instance => return Ok((decided(Resource::Everything)?, Vec::new())),
             Target::Account => return Ok((decided(Resource::Account)?, Vec::new())),
             Target::EveryMount => None,
             Target::Mounts(hosts) => Some(hosts),

@@ -101,6 +101,19 @@ impl SlotKind {
         }
     }
 
+    /// What it remembers of what opens it, in a few words.
+    #[must_use]
+    pub fn opens_by(&self) -> String {
+        match self {
+            Self::KeyFile => "a file".to_owned(),
+            Self::EnvVar => "STRONGROOM_SEAL_KEY".to_owned(),
+            Self::Passphrase(_) => "a passphrase".to_owned(),
+            Self::Shares(set) => format!("{} of {} shares", set.needed, set.shares),
+            Self::Pkcs11(key) => format!("key `{}` in token `{}`", key.key, key.token),
+            Self::SystemdCredential(name) => format!("credential `{name}`"),
+        }
+    }
+
     /// The number that is bound to what a slot has wrapped.
     pub(crate) fn number(&self) -> u8 {
         match self {

@@ -27,6 +27,9 @@ pub trait Reach: Send + Sync {
     /// [`Unreached`]; nothing was made.
     async fn prepare(&self, instance: InstanceId, id: u32, kind: &SlotKind) -> Result<(), Unreached>;
 
+    /// Where what opens the slot is, in a few words.
+    fn place(&self, instance: InstanceId, id: u32, kind: &SlotKind) -> String;
+
     /// The seal of the slot `id` of `kind`, with what an operator gave for it.
     ///
     /// # Errors

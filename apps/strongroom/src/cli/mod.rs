@@ -11,8 +11,10 @@ pub mod oo;
 mod operator;
 mod remote;
 pub mod shell;
+mod slots;
 mod table;
 mod time;
+mod unseal;
 mod up;
 mod witness;
 mod yaml;
@@ -54,7 +56,7 @@ enum Command {
     /// Vouch for the ledgers of others
     #[command(subcommand)]
     Witness(witness::Witness),
-    /// Look after an instance while its server is stopped
+    /// Look after an instance: its seal while it runs, its storage while it is stopped
     #[command(subcommand)]
     Operator(operator::Operator),
 }

@@ -12,6 +12,7 @@ use strongroom_barrier::{RootKey, RowKeeper};
 use strongroom_base::{Clock, InstanceId, RequestId, Rng, SystemClock, SystemRng, limits};
 use strongroom_core::accounts::Login;
 use strongroom_core::inspection::Inspection;
+use strongroom_core::slots::{SealParts, SealSlots};
 use strongroom_core::superblock::{Superblock, SuperblockError, slots_key};
 use strongroom_core::{
     Core, Credential, Engines, Foundations, NewInstance, OpenError, Request, Room, Settings, Space,
@@ -27,7 +28,9 @@ use strongroom_storage::{Backend, Storage, Unavailable};
 use strongroom_storage_postgres::SettingsError;
 use strongroom_storage_redb::RedbBackend;
 
-use super::data_dir::{DataDir, DataDirError, LEDGER, STORAGE, create_private_dir, write_private};
+use super::data_dir::{
+    DataDir, DataDirError, LEDGER, STORAGE, copy_slots, create_private_dir, write_private,
+};
 use super::environment::Environment;
 use super::keys::Keys;
 use super::reserve::{Reserve, Watch};
@@ -84,6 +87,9 @@ pub enum BootError {
     /// A key in the environment is none.
     #[error("the seal key in {0} {1}")]
     SealKey(&'static str, SealKeyError),
+    /// There can be no thread for tokens.
+    #[error("there can be no thread for the PKCS#11 module")]
+    Tokens(#[source] io::Error),
     /// The first slot cannot be made.
     #[error(transparent)]
     FirstSlot(#[from] Unreached),
@@ -110,6 +116,7 @@ pub enum BootError {
 /// An open instance, and where its things are.
 pub(super) struct Booted {
     pub(super) core: Arc<Core>,
+    pub(super) slots: SealSlots,
     pub(super) is_first_start: bool,
     /// The key file, if that is how the seal opens.
     pub(super) key_file: Option<PathBuf>,
@@ -142,7 +149,7 @@ pub(super) async fn boot<B: Backend>(
         config,
         environment,
         url,
-        keys: keys(environment)?,
+        keys: Arc::new(Keys::new(config, environment)?),
         foundations: Foundations {
             data_dir: data_dir.path().to_owned(),
             storage,
@@ -164,7 +171,7 @@ struct Start<'a> {
     config: &'a Config,
     environment: &'a Environment,
     url: &'a str,
-    keys: Keys,
+    keys: Arc<Keys>,
     foundations: Foundations,
     reserve: Reserve,
 }
@@ -207,6 +214,13 @@ impl Start<'_> {
         };
         let slots = Slots::create(id, &root, first, &*seal, rng).await?.to_bytes()?;
         let settings = settings(self.config, seal.is_weak());
+        let sealed = seal_slots(
+            id,
+            root.duplicate(),
+            FIRST_SLOT,
+            &self.foundations,
+            self.keys.clone(),
+        );
         let admin = self.config.admin_slug.clone();
         let new = NewInstance {
             id,
@@ -215,7 +229,8 @@ impl Start<'_> {
             admin,
             password,
         };
-        let core = Core::create(self.foundations, new, settings, engines()).await?;
+        let engines = engines(&sealed);
+        let core = Core::create(self.foundations, new, settings, engines).await?;
         data_dir.copy_slots(&slots)?;
         if let Some(credentials) = &credentials {
             // Only an instance that is there can give a token.
@@ -226,6 +241,7 @@ impl Start<'_> {
         let password_file = Some(password_file);
         Ok(Booted {
             core,
+            slots: sealed,
             is_first_start: true,
             key_file,
             password_file,
@@ -254,18 +270,20 @@ impl Start<'_> {
             None => None,
         };
         let superblock = accepted.as_ref().unwrap_or(superblock);
-        let core = Core::open(
-            foundations,
-            superblock,
-            &unsealed.opened.root,
-            settings,
-            engines(),
-        )
-        .await?;
+        let Opened { root, slot, .. } = &unsealed.opened;
+        let sealed = seal_slots(
+            superblock.instance,
+            root.duplicate(),
+            *slot,
+            &foundations,
+            keys.clone(),
+        );
+        let core = Core::open(foundations, superblock, root, settings, engines(&sealed)).await?;
         tell_of_other_slots(&data_dir, &unsealed.encoded)?;
         data_dir.copy_slots(&unsealed.encoded)?;
         Ok(Booted {
             core,
+            slots: sealed,
             is_first_start: false,
             key_file: unsealed.key_file(superblock.instance, &keys),
             password_file: Some(environment.password_file(superblock.instance)).filter(|path| path.exists()),
@@ -392,7 +410,8 @@ pub(crate) async fn inspect(config: &Config, environment: &Environment) -> Resul
     )
     .await?;
     let superblock = Superblock::read(&*storage).await?.ok_or(BootError::Lost)?;
-    let unsealed = unseal(&*storage, &superblock, &keys(environment)?, &environment.given).await?;
+    let keys = Keys::new(config, environment)?;
+    let unsealed = unseal(&*storage, &superblock, &keys, &environment.given).await?;
     let foundations = Foundations {
         data_dir: path.to_owned(),
         storage,
@@ -409,8 +428,28 @@ pub(crate) async fn inspect(config: &Config, environment: &Environment) -> Resul
 }
 
 /// The engines of this program.
-fn engines() -> Engines {
-    Engines::new(StaticEngine).with(StaticEngine)
+fn engines(slots: &SealSlots) -> Engines {
+    Engines::new(StaticEngine).with(StaticEngine).with(slots.clone())
+}
+
+/// The slots of `instance`, of which `opened_by` gave its root key.
+fn seal_slots(
+    instance: InstanceId,
+    root: RootKey,
+    opened_by: u32,
+    foundations: &Foundations,
+    keys: Arc<Keys>,
+) -> SealSlots {
+    let data_dir = foundations.data_dir.clone();
+    SealSlots::new(SealParts {
+        instance,
+        root,
+        opened_by,
+        storage: foundations.storage.clone(),
+        reach: keys,
+        rng: foundations.rng.clone(),
+        copy: Arc::new(move |slots| copy_slots(&data_dir, slots)),
+    })
 }
 
 /// The same engines, for what they say of their rows.
@@ -423,10 +462,6 @@ fn settings(config: &Config, has_weak_key: bool) -> Settings {
         open_registration: config.open_registration,
         is_secure: !has_weak_key,
     }
-}
-
-fn keys(environment: &Environment) -> Result<Keys, BootError> {
-    Keys::new(environment).map_err(|(variable, why)| BootError::SealKey(variable, why))
 }
 
 /// What the file for the first administrator's tools says.

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use strongroom_base::{InstanceId, SystemRng};
 use strongroom_seal::key_file::{self, KeyFileError};
-use strongroom_seal::{
-    CredentialName, Given, Reach, Seal, SealKey, SealKeyError, SlotKind, Stretch, Unreached,
-};
+use strongroom_seal::{CredentialName, Given, Reach, Seal, SealKey, SlotKind, Stretch, Unreached};
 use strongroom_secret::{SecretBuffer, SecretText};
 use tokio::task::spawn_blocking;
 
+use super::boot::BootError;
 use super::data_dir::create_private_dir;
 use super::environment::{Environment, key_file};
+use super::tokens::Tokens;
+use crate::config::Config;
 
 /// A credential is a key and perhaps the end of a line; longer files are something else.
 const CREDENTIAL_BYTES: u64 = 1024;
@@ -23,18 +24,22 @@ pub(crate) struct Keys {
     key_dir: PathBuf,
     env_key: Option<Arc<SealKey>>,
     credentials_dir: Option<PathBuf>,
+    tokens: Tokens,
 }
 
 impl Keys {
-    /// Those of `environment`.
+    /// Those of `environment`, and the tokens that `config` names.
     ///
     /// # Errors
-    /// The variable that holds no key, and why it is none.
-    pub(crate) fn new(environment: &Environment) -> Result<Self, (&'static str, SealKeyError)> {
+    /// [`BootError::SealKey`], [`BootError::Tokens`].
+    pub(crate) fn new(config: &Config, environment: &Environment) -> Result<Self, BootError> {
+        let credentials_dir = environment.credentials_dir.clone();
         Ok(Self {
             key_dir: environment.key_dir.clone(),
             env_key: env_key(environment)?.map(Arc::new),
-            credentials_dir: environment.credentials_dir.clone(),
+            tokens: Tokens::new(config.pkcs11.as_ref(), credentials_dir.as_deref())
+                .map_err(BootError::Tokens)?,
+            credentials_dir,
         })
     }
 
@@ -54,7 +59,18 @@ impl Reach for Keys {
     async fn prepare(&self, instance: InstanceId, id: u32, kind: &SlotKind) -> Result<(), Unreached> {
         match kind {
             SlotKind::KeyFile => prepare_key_file(self.key_file(instance, id)),
-            _ => Ok(()),
+            SlotKind::Pkcs11(key) => self.tokens.prepare(key).await,
+            SlotKind::EnvVar
+            | SlotKind::Passphrase(_)
+            | SlotKind::Shares(_)
+            | SlotKind::SystemdCredential(_) => Ok(()),
+        }
+    }
+
+    fn place(&self, instance: InstanceId, id: u32, kind: &SlotKind) -> String {
+        match kind {
+            SlotKind::KeyFile => self.key_file(instance, id).display().to_string(),
+            kind => kind.opens_by(),
         }
     }
 
@@ -71,20 +87,22 @@ impl Reach for Keys {
             SlotKind::Passphrase(stretch) => Arc::new(stretched(stretch, given).await?),
             SlotKind::Shares(set) => Arc::new(given.share_key(set)?),
             SlotKind::SystemdCredential(name) => Arc::new(credential(self.credentials_dir.as_deref(), name)?),
-            SlotKind::Pkcs11(_) => return Err(Unreached::Other("there is no PKCS#11 here".into())),
+            SlotKind::Pkcs11(key) => self.tokens.seal(key)?,
         })
     }
 }
 
 /// The key in the environment, if there is one.
-fn env_key(environment: &Environment) -> Result<Option<SealKey>, (&'static str, SealKeyError)> {
+fn env_key(environment: &Environment) -> Result<Option<SealKey>, BootError> {
     let Some((variable, text)) = &environment.seal_key else {
         return Ok(None);
     };
     if *variable == "OPENORCH_ENCRYPTION_KEY" {
         tracing::warn!("OPENORCH_ENCRYPTION_KEY is an old name: use STRONGROOM_SEAL_KEY");
     }
-    SealKey::from_text(text).map(Some).map_err(|why| (*variable, why))
+    SealKey::from_text(text)
+        .map(Some)
+        .map_err(|why| BootError::SealKey(variable, why))
 }
 
 /// Makes the key file at `path`. One that is there is of a slot that was never finished: nothing opens by it yet.
@@ -124,7 +142,7 @@ fn credential(folder: Option<&Path>, name: &CredentialName) -> Result<SealKey, U
 }
 
 /// The text of a small file, without the end of its last line.
-pub(super) fn read_text(path: &Path) -> std::io::Result<SecretText> {
+fn read_text(path: &Path) -> std::io::Result<SecretText> {
     use std::io::Read;
     let mut text = SecretBuffer::with_capacity(CREDENTIAL_BYTES as usize);
     std::io::copy(&mut std::fs::File::open(path)?.take(CREDENTIAL_BYTES), &mut text)?;

@@ -42,6 +42,10 @@ impl Reach for Pocket {
         Ok(())
     }
 
+    fn place(&self, _: InstanceId, _: u32, kind: &SlotKind) -> String {
+        kind.opens_by()
+    }
+
     async fn reach(
         &self,
         _: InstanceId,
