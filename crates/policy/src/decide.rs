@@ -320,6 +320,28 @@ mod tests {
     }
 
     #[test]
+    fn only_admins_run_the_instance() {
+        let (admin, alice) = (subject(1, "root", &[Role::Admin]), subject(2, "alice", &[]));
+        check(Some(&admin), Operate, Resource::Everything, "admin role", true);
+        check(
+            Some(&alice),
+            Operate,
+            Resource::Everything,
+            "no admin role",
+            false,
+        );
+        check(None, Operate, Resource::Everything, "not logged in", false);
+        // No list of a secret grants it.
+        check(
+            Some(&alice),
+            Operate,
+            secret(&Lists::default()),
+            "not in no list",
+            false,
+        );
+    }
+
+    #[test]
     fn anonymous_callers_reach_only_what_is_public() {
         check(None, Connect, Resource::Public, "open to anyone", true);
         check(
