@@ -30,6 +30,7 @@ async fn serve(home: PathBuf, bug: Option<Bug>) -> Result<()> {
         listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
         data_dir: home.join("data"),
         storage: None,
+        pkcs11: None,
         tls: None,
         admin_slug: Slug::new("admin")?,
         open_registration: true,

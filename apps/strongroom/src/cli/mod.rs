@@ -12,8 +12,10 @@ pub mod oo;
 mod operator;
 mod remote;
 pub mod shell;
+mod slots;
 mod table;
 mod time;
+mod unseal;
 mod up;
 mod witness;
 mod yaml;
@@ -55,7 +57,7 @@ enum Command {
     /// Vouch for the ledgers of others
     #[command(subcommand)]
     Witness(witness::Witness),
-    /// Look after an instance
+    /// Look after an instance: its seal and its keys while it runs, its storage while it is stopped
     #[command(subcommand)]
     Operator(operator::Operator),
 }

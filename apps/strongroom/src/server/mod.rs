@@ -4,12 +4,14 @@ pub mod boot;
 pub mod data_dir;
 pub mod environment;
 pub mod greeting;
+mod keys;
 pub mod listen;
 pub mod operations;
 mod reserve;
 pub mod shutdown;
 mod storage;
 pub mod telemetry;
+mod tokens;
 pub mod witness;
 
 use std::future::Future;
@@ -20,12 +22,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use strongroom_base::{Clock, Rng, SystemClock, SystemRng};
+use strongroom_base::{Clock, Rng, SystemClock, SystemRng, limits};
 use strongroom_core::Core;
+use strongroom_core::slots::SealSlots;
 use strongroom_dialect_kit::{HttpMetrics, Instruments};
 use strongroom_followers::Followers;
 use strongroom_storage::Backend;
 use strongroom_storage_redb::RedbBackend;
+use tokio::task::AbortHandle;
 
 use crate::config::Config;
 use boot::{BootError, Booted, boot};
@@ -61,6 +65,7 @@ pub struct Server {
     data_dir: PathBuf,
     admin_slug: String,
     followers: Followers,
+    slot_checks: AbortHandle,
 }
 
 impl Server {
@@ -92,7 +97,8 @@ impl Server {
         );
         let booted = boot(config, environment, &url, clock.clone(), rng.clone(), wrap).await?;
 
-        let mut registry = operations::registry(booted.space.clone());
+        let mut registry = operations::registry(booted.space.clone(), booted.slots.health());
+        let slot_checks = tokio::spawn(check_slots(booted.slots.clone())).abort_handle();
         let metrics = HttpMetrics::register(&mut registry);
         let followers = Followers::start(
             booted.core.ledger(),
@@ -120,6 +126,7 @@ impl Server {
             data_dir,
             admin_slug,
             followers,
+            slot_checks,
         })
     }
 
@@ -159,6 +166,7 @@ impl Server {
             tracing::info!("stopping: no new connections, requests in flight are answered");
         };
         self.listeners.serve(self.router, draining).await;
+        self.slot_checks.abort();
         drop(self.followers);
         if let Err(error) = self.booted.core.shutdown().await {
             let error = &error as &dyn std::error::Error;
@@ -167,6 +175,18 @@ impl Server {
                 "the ledger is not closed; what waits is safe, and enters it at the next start"
             );
         }
+    }
+}
+
+/// Tries the slots that open unattended, now and once a day: what opens the instance may be lost long before the next
+/// start.
+async fn check_slots(slots: SealSlots) {
+    loop {
+        if let Err(error) = slots.check_unattended().await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "the seal slots could not be tried");
+        }
+        tokio::time::sleep(limits::SLOT_CHECK_EVERY.into()).await;
     }
 }
 

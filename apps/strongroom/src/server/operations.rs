@@ -15,10 +15,12 @@ use axum::response::{IntoResponse, Response};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use strongroom_core::Space;
+use strongroom_core::slots::SlotHealth;
 use strongroom_dialect_kit::{Caller, Route};
 use tower::ServiceExt;
 
@@ -36,10 +38,11 @@ pub struct Operations {
 
 /// A registry that has the metrics of the process and of the disk, for others to add theirs.
 #[must_use]
-pub fn registry(space: Arc<Space>) -> Registry {
+pub fn registry(space: Arc<Space>, slots: Arc<SlotHealth>) -> Registry {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Process));
     registry.register_collector(Box::new(Disk(space)));
+    registry.register_collector(Box::new(Slots(slots)));
     registry
 }
 
@@ -115,6 +118,27 @@ impl Collector for Process {
     }
 }
 
+/// The seal slots that were tried since the start.
+#[derive(Debug)]
+struct Slots(Arc<SlotHealth>);
+
+impl Collector for Slots {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let trials = self.0.all();
+        if trials.is_empty() {
+            return Ok(());
+        }
+        let help = "Whether the seal slot opened when it was last tried: 1 yes, 0 no";
+        let mut family =
+            encoder.encode_descriptor("strongroom_seal_slot_ok", help, None, MetricType::Gauge)?;
+        for (slot, is_ok) in trials {
+            let gauge = ConstGauge::new(u64::from(is_ok));
+            gauge.encode(family.encode_family(&[("slot", slot.to_string())])?)?;
+        }
+        Ok(())
+    }
+}
+
 /// The room on the disk, as it was last looked at.
 #[derive(Debug)]
 struct Disk(Arc<Space>);
@@ -174,7 +198,7 @@ mod tests {
 
     async fn ask(path: &str, peer: &str, is_ready: bool) -> (StatusCode, String) {
         let operations = Operations {
-            metrics: Arc::new(registry(Arc::default())),
+            metrics: Arc::new(registry(Arc::default(), Arc::default())),
             is_ready: Arc::new(move || is_ready),
         };
         let peer: SocketAddr = peer.parse().unwrap();

@@ -16,5 +16,6 @@ mod meddled;
 mod preconditions;
 mod search;
 mod sessions;
+mod slots;
 mod tampering;
 mod unavailable;

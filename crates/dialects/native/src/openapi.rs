@@ -17,6 +17,10 @@ use crate::wire::audit::{
     RequestRequest,
 };
 use crate::wire::keys::{KeysReply, RotatedReply};
+use crate::wire::slots::{
+    AddSlotRequest, AddedReply, CheckSlotsRequest, ChecksReply, DrillSlotRequest, DrilledReply,
+    RemoveSlotRequest, RemovedReply, SlotsReply,
+};
 
 /// What the document says of one route.
 struct Entry {
@@ -147,8 +151,41 @@ fn entry(template: &str, schemas: &mut SchemaGenerator) -> Option<Entry> {
             none,
             schema::<KeysReply>,
         ),
-        _ => None,
+        _ => operator_entry(template, schemas),
     }
+}
+
+/// The same of the routes that run the instance, which are for admins.
+fn operator_entry(template: &str, schemas: &mut SchemaGenerator) -> Option<Entry> {
+    let (summary, request, reply) = match template.strip_prefix(crate::PREFIX)? {
+        "/operator/slots/list" => ("The seal slots", None, schema::<SlotsReply>(schemas)),
+        "/operator/slots/add" => (
+            "Add a seal slot",
+            Some(schema::<AddSlotRequest>(schemas)),
+            schema::<AddedReply>(schemas),
+        ),
+        "/operator/slots/remove" => (
+            "Remove a seal slot; the last one stays",
+            Some(schema::<RemoveSlotRequest>(schemas)),
+            schema::<RemovedReply>(schemas),
+        ),
+        "/operator/slots/check" => (
+            "Try whether seal slots open",
+            Some(schema::<CheckSlotsRequest>(schemas)),
+            schema::<ChecksReply>(schemas),
+        ),
+        "/operator/slots/drill" => (
+            "Prove on a copy that a seal slot alone opens the instance",
+            Some(schema::<DrillSlotRequest>(schemas)),
+            schema::<DrilledReply>(schemas),
+        ),
+        _ => return None,
+    };
+    Some(Entry {
+        summary,
+        request,
+        reply: Some(reply),
+    })
 }
 
 fn schema<T: JsonSchema>(schemas: &mut SchemaGenerator) -> Value {
