@@ -107,6 +107,11 @@ impl House {
         (inspection, self.dir)
     }
 
+    /// The instance opens with `root` from now on.
+    pub(crate) fn set_root(&mut self, root: &[u8]) {
+        self.root = Key::from_slice(root).unwrap();
+    }
+
     /// Stops the instance and opens it again, after `meanwhile`.
     pub(crate) async fn reopened(mut self, meanwhile: impl FnOnce()) -> Result<Self, OpenError> {
         self.core.shutdown().await.unwrap();
