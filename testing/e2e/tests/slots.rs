@@ -491,6 +491,24 @@ async fn a_slot_may_go_while_it_is_in_use_and_the_last_stays() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_first_start_has_nothing_to_unseal() -> Result<()> {
+    let (home, hsm) = (Home::new()?, SoftHsm::new()?);
+    let hand = Hand {
+        given: Some(PASSPHRASE),
+        ..Hand::default()
+    };
+    let said = match start(&home, &hsm, hand) {
+        Ok(server) => anyhow::bail!("it starts: {}", server.greeting()),
+        Err(error) => error.to_string(),
+    };
+    assert!(said.contains("there is no instance to unseal"), "{said}");
+    let made = [home.data().join("slots.bak"), home.path().join(".config")];
+    assert!(!made.iter().any(|path| path.exists()), "no instance was made");
+    assert!(home.start(&[])?.stop()?.success());
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_cannot_be_a_slot_changes_nothing() -> Result<()> {
     let operated = Operated::new()?;
     let before = fs::read(operated.home.data().join("slots.bak"))?;
@@ -503,7 +521,7 @@ async fn what_cannot_be_a_slot_changes_nothing() -> Result<()> {
         (
             "add shares --shares 3 --threshold 4",
             "",
-            "`threshold` a secret is split into 2 to 255 shares",
+            "`threshold` must be 2 or more, and not more than there are shares",
         ),
         (
             "add pkcs11 --token other",

@@ -327,7 +327,13 @@ impl SealSlots {
 }
 
 fn made_of_shares(needed: u8, shares: u8, rng: &dyn Rng) -> Result<Made, Error> {
-    let threshold = Threshold::new(needed, shares).map_err(|error| Error::invalid("threshold", error))?;
+    let invalid = |_| {
+        Error::invalid(
+            "threshold",
+            "must be 2 or more, and not more than there are shares",
+        )
+    };
+    let threshold = Threshold::new(needed, shares).map_err(invalid)?;
     let (set, key, shares) = ShareSet::generate(threshold, rng).map_err(Error::internal)?;
     Ok(Made {
         kind: SlotKind::Shares(set),
