@@ -10,11 +10,12 @@ use std::fs;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use strongroom_base::limits;
-use strongroom_e2e::{Ended, World, eventually, refusal, run};
+use strongroom_e2e::{Caller, Ended, World, eventually, refusal, run};
 use strongroom_storage::{Backend, Group, Row};
 use strongroom_storage_redb::RedbBackend;
 use strongroom_testkit::{Home, Server, SoftHsm};
@@ -141,16 +142,13 @@ impl Operated {
     }
 
     async fn metric(&self, slot: u64) -> Result<Option<String>> {
-        let world = reqwest_text(self.server.url()).await?;
+        let caller = Caller::new(self.server.url(), &Arc::default())?;
+        let metrics = caller.send("GET /metrics", "").await?.text;
         let name = format!("strongroom_seal_slot_ok{{slot=\"{slot}\"}} ");
-        Ok(world
+        Ok(metrics
             .lines()
             .find_map(|line| Some(line.strip_prefix(&name)?.to_owned())))
     }
-}
-
-async fn reqwest_text(url: &str) -> Result<String> {
-    Ok(reqwest::get(format!("{url}/metrics")).await?.text().await?)
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
@@ -725,7 +723,7 @@ async fn eventually_metric(operated: &Operated, slot: u64, value: &str) -> Resul
 
 /// The row of the slots in the storage of `home`, whose server has stopped.
 fn slots_row(home: &Home) -> Result<Row> {
-    Ok(storage(home)?.get(b"\x01slots").unwrap().context("no slots")?)
+    storage(home)?.get(b"\x01slots").unwrap().context("no slots")
 }
 
 fn put_slots(home: &Home, row: Row) -> Result<()> {

@@ -456,7 +456,7 @@ fn seal_slots(
         storage: foundations.storage.clone(),
         reach: keys,
         rng: foundations.rng.clone(),
-        copy: Arc::new(move |slots| copy_slots(&data_dir, slots)),
+        copy: Arc::new(move |slots: &[u8]| copy_slots(&data_dir, slots)),
     })
 }
 
