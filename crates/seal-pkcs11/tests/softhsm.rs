@@ -1,6 +1,8 @@
 //! The kind on a real module. A module reads its configuration from the environment of its process, so each test runs a
 //! second time in a child with that of its own tokens.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::path::PathBuf;
 use std::process::Command;
 

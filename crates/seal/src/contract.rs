@@ -76,12 +76,10 @@ impl Cx<'_> {
 
     async fn it_comes_back_for_its_own_context_only(&self) -> Result<(), String> {
         let (_, wrapped) = self.wrapped().await?;
-        for context in [
-            b"slot 2 of an instance",
-            &CONTEXT[..20],
-            b"",
-            &[CONTEXT, b"."].concat(),
-        ] {
+        let longer = [CONTEXT, b"."].concat();
+        let shorter = CONTEXT.split_last().map_or(CONTEXT, |(_, start)| start);
+        let others: [&[u8]; 4] = [b"slot 2 of an instance", shorter, b"", &longer];
+        for context in others {
             is_wrong(self.seal, &wrapped, context).await?;
         }
         Ok(())

@@ -10,11 +10,12 @@ use std::fs;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use strongroom_base::limits;
-use strongroom_e2e::{Ended, World, eventually, refusal, run};
+use strongroom_e2e::{Caller, Ended, World, eventually, refusal, run};
 use strongroom_storage::{Backend, Group, Row};
 use strongroom_storage_redb::RedbBackend;
 use strongroom_testkit::{Home, Server, SoftHsm};
@@ -141,16 +142,13 @@ impl Operated {
     }
 
     async fn metric(&self, slot: u64) -> Result<Option<String>> {
-        let world = reqwest_text(self.server.url()).await?;
+        let caller = Caller::new(self.server.url(), &Arc::default())?;
+        let metrics = caller.send("GET /metrics", "").await?.text;
         let name = format!("strongroom_seal_slot_ok{{slot=\"{slot}\"}} ");
-        Ok(world
+        Ok(metrics
             .lines()
             .find_map(|line| Some(line.strip_prefix(&name)?.to_owned())))
     }
-}
-
-async fn reqwest_text(url: &str) -> Result<String> {
-    Ok(reqwest::get(format!("{url}/metrics")).await?.text().await?)
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
@@ -491,6 +489,24 @@ async fn a_slot_may_go_while_it_is_in_use_and_the_last_stays() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_first_start_has_nothing_to_unseal() -> Result<()> {
+    let (home, hsm) = (Home::new()?, SoftHsm::new()?);
+    let hand = Hand {
+        given: Some(PASSPHRASE),
+        ..Hand::default()
+    };
+    let said = match start(&home, &hsm, hand) {
+        Ok(server) => anyhow::bail!("it starts: {}", server.greeting()),
+        Err(error) => error.to_string(),
+    };
+    assert!(said.contains("there is no instance to unseal"), "{said}");
+    let made = [home.data().join("slots.bak"), home.path().join(".config")];
+    assert!(!made.iter().any(|path| path.exists()), "no instance was made");
+    assert!(home.start(&[])?.stop()?.success());
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_cannot_be_a_slot_changes_nothing() -> Result<()> {
     let operated = Operated::new()?;
     let before = fs::read(operated.home.data().join("slots.bak"))?;
@@ -503,7 +519,7 @@ async fn what_cannot_be_a_slot_changes_nothing() -> Result<()> {
         (
             "add shares --shares 3 --threshold 4",
             "",
-            "`threshold` a secret is split into 2 to 255 shares",
+            "`threshold` must be 2 or more, and not more than there are shares",
         ),
         (
             "add pkcs11 --token other",
@@ -707,7 +723,7 @@ async fn eventually_metric(operated: &Operated, slot: u64, value: &str) -> Resul
 
 /// The row of the slots in the storage of `home`, whose server has stopped.
 fn slots_row(home: &Home) -> Result<Row> {
-    Ok(storage(home)?.get(b"\x01slots").unwrap().context("no slots")?)
+    storage(home)?.get(b"\x01slots").unwrap().context("no slots")
 }
 
 fn put_slots(home: &Home, row: Row) -> Result<()> {

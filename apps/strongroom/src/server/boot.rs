@@ -99,6 +99,11 @@ pub enum BootError {
     /// The instance does not open.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// There is no instance yet.
+    #[error(
+        "there is no instance to unseal in the data directory: give its own --data; or make one without --unseal-from, and          add slots with `strongroom operator slots add`"
+    )]
+    NothingToUnseal,
     /// The disk cannot be looked at.
     #[error("the disk of the data directory cannot be looked at")]
     Disk(#[source] io::Error),
@@ -178,6 +183,9 @@ struct Start<'a> {
 
 impl Start<'_> {
     async fn first(self, data_dir: DataDir) -> Result<Booted, BootError> {
+        if !self.environment.given.is_empty() {
+            return Err(BootError::NothingToUnseal);
+        }
         if self.foundations.space.room() != Room::Plenty {
             return Err(BootError::NoRoom);
         }
@@ -448,7 +456,7 @@ fn seal_slots(
         storage: foundations.storage.clone(),
         reach: keys,
         rng: foundations.rng.clone(),
-        copy: Arc::new(move |slots| copy_slots(&data_dir, slots)),
+        copy: Arc::new(move |slots: &[u8]| copy_slots(&data_dir, slots)),
     })
 }
 

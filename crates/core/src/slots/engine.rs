@@ -36,8 +36,23 @@ pub struct SealParts {
     pub reach: Arc<dyn Reach>,
     /// For a drill.
     pub rng: Arc<dyn Rng>,
-    /// Keeps a copy of them beside storage. Blocks.
-    pub copy: Arc<dyn Fn(&[u8]) -> io::Result<()> + Send + Sync>,
+    /// Where a copy of them is kept.
+    pub copy: Arc<dyn SlotsCopy>,
+}
+
+/// Where a copy of the slots is kept beside storage.
+pub trait SlotsCopy: Send + Sync {
+    /// Replaces the copy by `slots`, durably. Blocks.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    fn keep(&self, slots: &[u8]) -> io::Result<()>;
+}
+
+impl<F: Fn(&[u8]) -> io::Result<()> + Send + Sync> SlotsCopy for F {
+    fn keep(&self, slots: &[u8]) -> io::Result<()> {
+        self(slots)
+    }
 }
 
 /// The engine of the slots. Cheap to clone.
@@ -219,7 +234,7 @@ impl SealSlots {
         };
         permit.commit(change).await?;
         let copy = self.0.parts.copy.clone();
-        let copied = tokio::task::spawn_blocking(move || copy(&bytes)).await;
+        let copied = tokio::task::spawn_blocking(move || copy.keep(&bytes)).await;
         if let Err(error) = copied.unwrap_or_else(|error| Err(io::Error::other(error))) {
             let error = &error as &dyn std::error::Error;
             tracing::error!(
@@ -327,7 +342,13 @@ impl SealSlots {
 }
 
 fn made_of_shares(needed: u8, shares: u8, rng: &dyn Rng) -> Result<Made, Error> {
-    let threshold = Threshold::new(needed, shares).map_err(|error| Error::invalid("threshold", error))?;
+    let invalid = |_| {
+        Error::invalid(
+            "threshold",
+            "must be 2 or more, and not more than there are shares",
+        )
+    };
+    let threshold = Threshold::new(needed, shares).map_err(invalid)?;
     let (set, key, shares) = ShareSet::generate(threshold, rng).map_err(Error::internal)?;
     Ok(Made {
         kind: SlotKind::Shares(set),

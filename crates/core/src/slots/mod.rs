@@ -9,7 +9,7 @@ mod engine;
 mod health;
 mod ops;
 
-pub use engine::{SealParts, SealSlots};
+pub use engine::{SealParts, SealSlots, SlotsCopy};
 pub use health::SlotHealth;
 pub use ops::{
     AddSlot, Added, CheckSlots, DrillSlot, Drilled, ListSlots, NewKind, RemoveSlot, Removed, SlotCheck,

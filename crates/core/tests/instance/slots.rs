@@ -21,8 +21,14 @@ use crate::house::House;
 #[derive(Default)]
 pub(crate) struct Pocket {
     keys: Mutex<BTreeMap<u32, Arc<SealKey>>>,
-    /// Puts these slots into storage while the next slot is prepared: another node is faster.
-    rival: Mutex<Option<(Arc<dyn Storage>, Vec<u8>)>>,
+    /// Acts while the next slot is prepared: another node is faster.
+    rival: Mutex<Option<Rival>>,
+}
+
+/// A node that puts `slots` into storage.
+struct Rival {
+    storage: Arc<dyn Storage>,
+    slots: Vec<u8>,
 }
 
 #[async_trait]
@@ -31,7 +37,7 @@ impl Reach for Pocket {
         let key = SealKey::generate(&SystemRng::default());
         self.keys.lock().unwrap().insert(id, Arc::new(key));
         let rival = self.rival.lock().unwrap().take();
-        if let Some((storage, slots)) = rival {
+        if let Some(Rival { storage, slots }) = rival {
             storage.commit(put(slots)).await.unwrap();
         }
         Ok(())
@@ -104,7 +110,11 @@ async fn slots_that_somebody_changed_meanwhile_are_not_overwritten() {
     let theirs = slots_of(&*storage).await;
     storage.commit(put(before)).await.unwrap();
 
-    *house.pocket.rival.lock().unwrap() = Some((storage.clone(), theirs.clone()));
+    let (storage_of_rival, slots) = (storage.clone(), theirs.clone());
+    *house.pocket.rival.lock().unwrap() = Some(Rival {
+        storage: storage_of_rival,
+        slots,
+    });
     let refused = house.call(&admin, key_file()).await.err().unwrap();
     assert!(matches!(refused, Error::Conflict(_)), "{refused}");
     assert_eq!(slots_of(&*storage).await, theirs);
@@ -201,7 +211,7 @@ pub(crate) fn engine(
         storage,
         reach: pocket,
         rng: Arc::new(SystemRng::default()),
-        copy: Arc::new(move |slots| {
+        copy: Arc::new(move |slots: &[u8]| {
             copies.lock().unwrap().push(slots.to_vec());
             Ok(())
         }),
