@@ -13,7 +13,7 @@ mod operator;
 mod remote;
 pub mod shell;
 mod table;
-mod time;
+pub(crate) mod time;
 mod up;
 mod witness;
 mod yaml;

@@ -42,7 +42,7 @@ impl Up {
             .config()
             .map_err(|failure| failure.advise("`strongroom up --help` shows every setting."))?;
         let environment = Environment::of_process().ok_or_else(|| Failure::of(&BootError::NoHome))?;
-        telemetry::start(config.log_format, config.log_level);
+        let _log = telemetry::start(config.log_format, config.log_level);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(serve(config, environment, console))
     }
