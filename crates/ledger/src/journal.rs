@@ -26,6 +26,8 @@ const MAGIC: &[u8; 8] = b"srjrnl2\n";
 const MAGIC_1: &[u8; 8] = b"srjrnl1\n";
 /// Bytes of a frame before its body: length u32, CRC-32 u32, sequence number u64.
 pub(crate) const FRAME_HEADER: usize = 16;
+/// Memory that is kept for the next write. Most need less.
+const FRAMES_KEPT: usize = 64 << 10;
 
 /// Why the journal does not open, or does not take an entry.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +96,7 @@ struct Inner {
     queue: VecDeque<Pending>,
     /// Entries that the next write takes.
     waiting: Vec<Waiting>,
-    /// The frames of one write. It is kept for its memory.
+    /// Empty between writes: the memory for the frames of one.
     frames: Vec<u8>,
 }
 
@@ -360,7 +362,6 @@ impl Inner {
         entries: impl IntoIterator<Item = (Entry, Option<OwnedSemaphorePermit>)>,
     ) -> Result<(), JournalError> {
         let mut frames = std::mem::take(&mut self.frames);
-        frames.clear();
         let number = |(number, (mut entry, room)): (u64, (Entry, _))| {
             fill_header(entry.frame_mut(), number);
             frames.extend_from_slice(entry.frame_mut());
@@ -372,6 +373,8 @@ impl Inner {
         };
         let pending: Vec<_> = (self.next..).zip(entries).map(number).collect();
         let written = self.write(&frames);
+        frames.clear();
+        frames.shrink_to(FRAMES_KEPT);
         self.frames = frames;
         written?;
         self.next += pending.len() as u64;
