@@ -206,9 +206,11 @@ impl Barrier {
         workspace: WorkspaceId,
         key: &StorageKey,
     ) -> Result<Option<(T, Revision)>, BarrierError> {
-        let Some(row) = self.storage.get(key.as_bytes()).await? else {
-            return Ok(None);
+        let row = match self.storage.get_now(key.as_bytes()) {
+            Some(row) => row?,
+            None => self.storage.get(key.as_bytes()).await?,
         };
+        let Some(row) = row else { return Ok(None) };
         let deks = self.deks_for(keys, workspace, &row.value).await?;
         let record = chain::open(&deks, workspace, key, row.value)?;
         Ok(Some((record, row.revision)))

@@ -14,7 +14,7 @@ mod remote;
 pub mod shell;
 mod slots;
 mod table;
-mod time;
+pub(crate) mod time;
 mod unseal;
 mod up;
 mod witness;

@@ -47,7 +47,7 @@ impl Up {
             .config()
             .map_err(|failure| failure.advise("`strongroom up --help` shows every setting."))?;
         let environment = environment(&unseal, &mut console)?;
-        telemetry::start(config.log_format, config.log_level);
+        let _log = telemetry::start(config.log_format, config.log_level);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(serve(config, environment, console))
     }

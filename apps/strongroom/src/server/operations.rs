@@ -4,7 +4,6 @@
 //! only to this machine. Behind a proxy on the same machine every caller is local: let it not forward `/metrics`.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -21,7 +20,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use strongroom_core::Space;
 use strongroom_core::slots::SlotHealth;
-use strongroom_dialect_kit::{Caller, Route};
+use strongroom_dialect_kit::{Caller, Peer, Route};
 use tower::ServiceExt;
 
 /// The media type of OpenMetrics 1.0.
@@ -77,8 +76,8 @@ async fn readiness(State(operations): State<Operations>) -> Response {
     }
 }
 
-async fn metrics(State(operations): State<Operations>, peer: ConnectInfo<SocketAddr>) -> Response {
-    if !peer.0.ip().to_canonical().is_loopback() {
+async fn metrics(State(operations): State<Operations>, peer: ConnectInfo<Peer>) -> Response {
+    if !peer.0.address().ip().to_canonical().is_loopback() {
         return StatusCode::NOT_FOUND.into_response();
     }
     let mut text = String::new();
@@ -195,6 +194,7 @@ mod tests {
     use super::*;
     use axum::body::{Body, to_bytes};
     use axum::http;
+    use std::net::SocketAddr;
 
     async fn ask(path: &str, peer: &str, is_ready: bool) -> (StatusCode, String) {
         let operations = Operations {
@@ -203,7 +203,7 @@ mod tests {
         };
         let peer: SocketAddr = peer.parse().unwrap();
         let request = http::Request::get(path)
-            .extension(ConnectInfo(peer))
+            .extension(ConnectInfo(Peer::new(peer)))
             .body(Body::empty())
             .unwrap();
         let response = router(operations, Router::new()).oneshot(request).await.unwrap();
