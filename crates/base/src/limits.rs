@@ -89,6 +89,16 @@ pub const TOMBSTONES_KEPT: Ttl = Ttl::from_secs(600);
 pub const TOMBSTONES_EVERY: Ttl = Ttl::from_secs(60);
 /// Tombstones removed at once.
 pub const TOMBSTONES_BATCH: usize = 10_000;
+/// Nodes that ever joined an instance.
+pub const NODES: u32 = 1_000;
+/// How often a node says that it lives.
+pub const NODE_BEAT: Ttl = Ttl::from_secs(2);
+/// A node that was not heard of for this long is taken for dead: others take over the records that it left.
+pub const NODE_TTL: Ttl = Ttl::from_secs(6);
+/// How often the lock of what must be done once is renewed or looked at.
+pub const LOCK_RENEW: Ttl = Ttl::from_secs(2);
+/// That lock is taken over once it was not renewed for this long.
+pub const LOCK_TTL: Ttl = Ttl::from_secs(6);
 /// The file that takes room on the disk, to give it back when the disk is nearly full.
 pub const RESERVE_BYTES: u64 = 64 << 20;
 /// With less than this free on the disk, the reserve is freed, and only what removes is stored.

@@ -10,7 +10,7 @@ use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use strongroom_barrier::RootKey;
 use strongroom_base::{Clock, InstanceId, ManualClock, Rng, Slug, SystemRng, Timestamp, Ttl, limits};
-use strongroom_core::{Core, Engines, Foundations, NewInstance, Settings};
+use strongroom_core::{Core, Engines, Foundations, NewInstance, Node, Settings};
 use strongroom_dialect_kit::{HttpMetrics, Instruments};
 use strongroom_engine_static::StaticEngine;
 use strongroom_ledger::Journal;
@@ -48,6 +48,7 @@ impl Instance {
         let foundations = Foundations {
             data_dir: folder.path().to_owned(),
             storage,
+            node: Node::Only,
             journal,
             clock: clock.clone(),
             rng: rng.clone(),

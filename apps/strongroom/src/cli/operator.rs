@@ -80,6 +80,9 @@ pub(super) struct Place {
     pkcs11_pin_file: Option<PathBuf>,
     #[command(flatten)]
     unseal: Unseal,
+    /// Data directory of another node of the same database, or a copy of it, whose ledger is used as well; repeatable
+    #[arg(long = "ledger", value_name = "DIR")]
+    ledgers: Vec<PathBuf>,
     /// How results are printed
     #[arg(long, value_name = "FORM", value_enum, default_value = "table")]
     output: Output,
@@ -136,7 +139,7 @@ impl Place {
             ..Settings::default()
         };
         let config = complete(settings).map_err(|error| Failure::of(&error))?;
-        inspect(&config, &environment)
+        inspect(&config, &environment, &self.ledgers)
             .await
             .map_err(|error| Failure::of(&error))
     }
@@ -147,9 +150,17 @@ fn print_scrub(out: &mut dyn Write, output: Output, scrub: &Scrub) -> Result<(),
         Output::Json => {
             let findings: Vec<_> = scrub.findings.iter().map(finding_to_json).collect();
             let Scrub {
-                rows, leaves, untold, ..
+                rows,
+                leaves,
+                untold,
+                elsewhere,
+                ..
             } = scrub;
-            let document = json!({"rows": rows, "leaves": leaves, "untold": untold, "findings": findings});
+            let missing: Vec<_> = scrub.missing.iter().map(|node| node.0).collect();
+            let document = json!({
+                "rows": rows, "leaves": leaves, "untold": untold, "elsewhere": elsewhere, "missing_ledgers": missing,
+                "findings": findings,
+            });
             writeln!(out, "{document}")?;
         }
         Output::Table => {
@@ -162,6 +173,20 @@ fn print_scrub(out: &mut dyn Write, output: Output, scrub: &Scrub) -> Result<(),
                 "{} rows were compared with {} leaves.",
                 scrub.rows, scrub.leaves
             )?;
+            for node in &scrub.missing {
+                writeln!(
+                    out,
+                    "The ledger of node {node} was not looked at: give its data directory, or a copy of it, as --ledger."
+                )?;
+            }
+            if scrub.elsewhere > 0 {
+                writeln!(
+                    out,
+                    "{} rows were or may have been changed last by a node whose leaves are not here: nothing can be said \
+                     of them.",
+                    scrub.elsewhere
+                )?;
+            }
             if scrub.untold > 0 {
                 writeln!(
                     out,

@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use strongroom_barrier::{RootKey, RowKeeper};
-use strongroom_base::{Clock, InstanceId, RequestId, Rng, SystemClock, SystemRng, limits};
+use strongroom_base::{Clock, InstanceId, NodeId, RequestId, Rng, SystemClock, SystemRng, limits};
 use strongroom_core::accounts::Login;
 use strongroom_core::inspection::Inspection;
 use strongroom_core::slots::{SealParts, SealSlots};
-use strongroom_core::superblock::{Superblock, SuperblockError, slots_key};
+use strongroom_core::superblock::{Found, Superblock, SuperblockError, slots_key};
 use strongroom_core::{
-    Core, Credential, Engines, Foundations, NewInstance, OpenError, Request, Room, Settings, Space,
+    Core, Credential, Engines, Foundations, NewInstance, Node, OpenError, Request, Room, Settings, Space,
     TokenForm, UNNAMED_APP, random_text,
 };
 use strongroom_engine_static::StaticEngine;
@@ -29,7 +29,7 @@ use strongroom_storage_postgres::SettingsError;
 use strongroom_storage_redb::RedbBackend;
 
 use super::data_dir::{
-    DataDir, DataDirError, LEDGER, STORAGE, copy_slots, create_private_dir, write_private,
+    DataDir, DataDirError, LEDGER, STORAGE, Seat, copy_slots, create_private_dir, write_private,
 };
 use super::environment::Environment;
 use super::keys::Keys;
@@ -81,6 +81,27 @@ pub enum BootError {
          data directory from a backup"
     )]
     Lost,
+    /// The data directory is of another instance.
+    #[error(
+        "the data directory `{}` is of instance {there}, and the storage of {here}: give the data directory of one of \
+         its nodes, or an empty folder to join it as a new one",
+        .dir.display()
+    )]
+    OtherInstance {
+        /// The directory.
+        dir: PathBuf,
+        /// Whose it is.
+        there: InstanceId,
+        /// Whose storage it was to be used with.
+        here: InstanceId,
+    },
+    /// It does not say which node it is of.
+    #[error(
+        "the data directory `{}` does not say which node it is of, as `node` and `ledger.vkey` are missing: restore them, \
+         or give an empty folder to join as a new node",
+        .0.display()
+    )]
+    NoSeat(PathBuf),
     /// Nothing is there to be looked at.
     #[error("there is no instance in `{}`: give its data directory as --data", .0.display())]
     NoInstance(PathBuf),
@@ -149,7 +170,11 @@ pub(super) async fn boot<B: Backend>(
     let reserve = Reserve::open(data_dir.path()).map_err(BootError::Disk)?;
     let journal = Journal::open(&data_dir.journal())?;
     let storage = storage::open(config.storage.as_ref(), &data_dir, &journal, clock.clone(), wrap).await?;
-    let superblock = Superblock::read(&*storage).await?;
+    let superblock = Superblock::find(&*storage).await?;
+    let node = match config.storage {
+        Some(_) => Node::OneOf(NodeId::FIRST),
+        None => Node::Only,
+    };
     let start = Start {
         config,
         environment,
@@ -158,6 +183,7 @@ pub(super) async fn boot<B: Backend>(
         foundations: Foundations {
             data_dir: data_dir.path().to_owned(),
             storage,
+            node,
             journal,
             clock,
             rng,
@@ -166,7 +192,7 @@ pub(super) async fn boot<B: Backend>(
         reserve,
     };
     match superblock {
-        Some(superblock) => start.later(data_dir, &superblock).await,
+        Some(found) => start.later(data_dir, found).await,
         None if data_dir.was_an_instance() => Err(BootError::Lost),
         None => start.first(data_dir).await,
     }
@@ -238,7 +264,9 @@ impl Start<'_> {
             password,
         };
         let engines = engines(&sealed);
+        let node = self.foundations.node.id();
         let core = Core::create(self.foundations, new, settings, engines).await?;
+        data_dir.take_seat(Seat { instance: id, node })?;
         data_dir.copy_slots(&slots)?;
         if let Some(credentials) = &credentials {
             // Only an instance that is there can give a token.
@@ -260,25 +288,31 @@ impl Start<'_> {
         })
     }
 
-    async fn later(self, data_dir: DataDir, superblock: &Superblock) -> Result<Booted, BootError> {
+    async fn later(self, data_dir: DataDir, found: Found) -> Result<Booted, BootError> {
         let Self {
             config,
             environment,
             keys,
-            foundations,
+            mut foundations,
             reserve,
             ..
         } = self;
-        let unsealed = unseal(&*foundations.storage, superblock, &keys, &environment.given).await?;
+        let place = place_in(&data_dir, found.instance(), foundations.node)?;
+        let unsealed = unseal(&*foundations.storage, found.instance(), &keys, &environment.given).await?;
         let settings = settings(config, unsealed.opened.is_weak);
-        let accepted = match &config.accept_restored {
-            Some(reason) => {
-                Some(Core::accept_restored(&foundations, superblock, &unsealed.opened.root, reason).await?)
-            }
-            None => None,
-        };
-        let superblock = accepted.as_ref().unwrap_or(superblock);
         let Opened { root, slot, .. } = &unsealed.opened;
+        let superblock = found.migrate(&*foundations.storage).await?;
+        foundations.node = match place {
+            Place::Has(node) => node,
+            Place::Free => join(&data_dir, &foundations, root).await?,
+        };
+        data_dir.take_seat(Seat {
+            instance: superblock.instance,
+            node: foundations.node.id(),
+        })?;
+        if let Some(reason) = &config.accept_restored {
+            Core::accept_restored(&foundations, root, reason).await?;
+        }
         let sealed = seal_slots(
             superblock.instance,
             root.duplicate(),
@@ -286,7 +320,7 @@ impl Start<'_> {
             &foundations,
             keys.clone(),
         );
-        let core = Core::open(foundations, superblock, root, settings, engines(&sealed)).await?;
+        let core = Core::open(foundations, &superblock, root, settings, engines(&sealed)).await?;
         tell_of_other_slots(&data_dir, &unsealed.encoded)?;
         data_dir.copy_slots(&unsealed.encoded)?;
         Ok(Booted {
@@ -301,6 +335,44 @@ impl Start<'_> {
             _data_dir: data_dir,
         })
     }
+}
+
+/// What a data directory is to the instance in storage.
+enum Place {
+    /// It is of this node.
+    Has(Node),
+    /// It is of none, and can become one.
+    Free,
+}
+
+/// What `data_dir` is to the instance in a storage that is shared, or not, as `node` says.
+fn place_in(data_dir: &DataDir, instance: InstanceId, node: Node) -> Result<Place, BootError> {
+    let dir = || data_dir.path().to_owned();
+    let seat = data_dir.seat()?;
+    match (node, seat) {
+        // Storage is in the directory itself. What else is wrong with it, the ledger says.
+        (Node::Only, _) => Ok(Place::Has(Node::Only)),
+        (Node::OneOf(_), Some(seat)) if seat.instance == instance => Ok(Place::Has(Node::OneOf(seat.node))),
+        (Node::OneOf(_), _) if !data_dir.was_an_instance() => Ok(Place::Free),
+        (Node::OneOf(_), Some(seat)) => Err(BootError::OtherInstance {
+            dir: dir(),
+            there: seat.instance,
+            here: instance,
+        }),
+        (Node::OneOf(_), None) => Err(BootError::NoSeat(dir())),
+    }
+}
+
+/// Makes `data_dir` that of a further node.
+async fn join(data_dir: &DataDir, foundations: &Foundations, root: &RootKey) -> Result<Node, BootError> {
+    if foundations.space.room() != Room::Plenty {
+        return Err(BootError::NoRoom);
+    }
+    data_dir.discard_unfinished_start()?;
+    let Foundations {
+        storage, clock, rng, ..
+    } = foundations;
+    Ok(Node::OneOf(Core::join(storage, root, &**clock, rng).await?))
 }
 
 /// What opened a seal.
@@ -323,14 +395,14 @@ impl Unsealed {
 /// Opens the seal of the instance in `storage` with the keys at hand, and what was given.
 async fn unseal(
     storage: &dyn Storage,
-    superblock: &Superblock,
+    instance: InstanceId,
     keys: &Keys,
     given: &Given,
 ) -> Result<Unsealed, BootError> {
     let row = storage.get(slots_key().as_bytes()).await?;
     let encoded = row.ok_or(SealError::Slots)?.value;
     let slots = Slots::from_bytes(&encoded)?;
-    let opened = slots.open(superblock.instance, keys, given).await?;
+    let opened = slots.open(instance, keys, given).await?;
     for Tried { slot, why, .. } in &opened.tried {
         tracing::warn!(
             slot,
@@ -396,11 +468,16 @@ impl AtRest {
     }
 }
 
-/// Opens the instance that `config` names, in whose data directory no server runs, without starting it.
+/// Opens the instance that `config` names, in whose data directory no server runs, without starting it. `others` are
+/// data directories of other nodes, or copies of them, whose ledgers are used as well.
 ///
 /// # Errors
 /// [`BootError`].
-pub(crate) async fn inspect(config: &Config, environment: &Environment) -> Result<AtRest, BootError> {
+pub(crate) async fn inspect(
+    config: &Config,
+    environment: &Environment,
+    others: &[PathBuf],
+) -> Result<AtRest, BootError> {
     let path = &config.data_dir;
     let present = if config.storage.is_some() { LEDGER } else { STORAGE };
     if !path.join(present).exists() {
@@ -417,19 +494,29 @@ pub(crate) async fn inspect(config: &Config, environment: &Environment) -> Resul
         |backend| backend,
     )
     .await?;
-    let superblock = Superblock::read(&*storage).await?.ok_or(BootError::Lost)?;
+    let found = Superblock::find(&*storage).await?.ok_or(BootError::Lost)?;
+    let node = match config.storage {
+        Some(_) => Node::OneOf(NodeId::FIRST),
+        None => Node::Only,
+    };
+    let Place::Has(node) = place_in(&data_dir, found.instance(), node)? else {
+        return Err(BootError::NoInstance(path.to_owned()));
+    };
     let keys = Keys::new(config, environment)?;
-    let unsealed = unseal(&*storage, &superblock, &keys, &environment.given).await?;
+    let unsealed = unseal(&*storage, found.instance(), &keys, &environment.given).await?;
+    let superblock = found.migrate(&*storage).await?;
     let foundations = Foundations {
         data_dir: path.to_owned(),
         storage,
+        node,
         journal,
         clock,
         rng: Arc::new(SystemRng::default()),
         space: Arc::default(),
     };
     Ok(AtRest {
-        inspection: Inspection::open(foundations, &superblock, &unsealed.opened.root, keepers()).await?,
+        inspection: Inspection::open(foundations, &superblock, &unsealed.opened.root, keepers(), others)
+            .await?,
         storage_file: config.storage.is_none().then(|| data_dir.storage()),
         _data_dir: data_dir,
     })

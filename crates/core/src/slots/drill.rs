@@ -5,27 +5,30 @@
 
 use std::sync::Arc;
 
-use strongroom_barrier::{Barrier, BarrierError, Kind, planes};
-use strongroom_base::{MountId, Rng, WorkspaceId, limits};
+use strongroom_barrier::{Barrier, BarrierError, planes};
+use strongroom_base::{InstanceId, MountId, Rng, WorkspaceId, limits};
 use strongroom_sdk::Error;
 use strongroom_seal::{Given, Reach, SealError, Slot, Slots};
 use strongroom_storage::{Change, Embedded, Memory, Storage, Unavailable};
 
 use super::engine::refusal;
-use crate::generation::{LedgerKeyRecord, ledger_key};
+use crate::generation::ledger_key;
+use crate::instance::ledger_key_of;
+use crate::nodes::{NodeRecord, node_key};
 use crate::superblock::{Superblock, slots_key};
 
 /// The rows that open an instance.
 pub(super) struct Copy {
     storage: Arc<dyn Storage>,
-    superblock: Superblock,
+    instance: InstanceId,
+    nodes: Vec<NodeRecord>,
     slots: Slots,
     workspaces: Vec<WorkspaceId>,
     rows: usize,
 }
 
 impl Copy {
-    /// Copies all system rows of `storage` and the ledger's key; of the slots only `id`.
+    /// Copies all system rows of `storage` and the ledgers' keys; of the slots only `id`.
     pub(super) async fn with_slot_alone(storage: &dyn Storage, id: u32) -> Result<Self, Error> {
         let mut rows = Vec::new();
         // One page shows one moment, so that no rotation is seen half.
@@ -36,15 +39,18 @@ impl Copy {
         {
             rows.push((key, row.value));
         }
-        let superblock = Superblock::read(storage).await.map_err(Error::internal)?;
-        let superblock = superblock.ok_or_else(|| Error::internal("there is no superblock"))?;
-        let key = planes::ordered(
-            WorkspaceId::SYSTEM,
-            Kind::LedgerKey,
-            &[&superblock.generation.to_be_bytes()],
-        );
-        let row = storage.get(key.as_bytes()).await.map_err(unavailable)?;
-        rows.extend(row.map(|row| (key.as_bytes().to_vec(), row.value)));
+        let found = Superblock::find(storage).await.map_err(Error::internal)?;
+        let found = found.ok_or_else(|| Error::internal("there is no superblock"))?;
+        let nodes = rows.iter().filter_map(|(key, value)| {
+            let node = NodeRecord::from_bytes(value)?;
+            (key == node_key(node.node).as_bytes()).then_some(node)
+        });
+        let nodes: Vec<_> = nodes.collect();
+        for node in &nodes {
+            let key = ledger_key(node.node, node.generation);
+            let row = storage.get(key.as_bytes()).await.map_err(unavailable)?;
+            rows.extend(row.map(|row| (key.as_bytes().to_vec(), row.value)));
+        }
 
         let workspaces = rows
             .iter()
@@ -60,7 +66,8 @@ impl Copy {
             }
         }
         Ok(Self {
-            superblock,
+            instance: found.instance(),
+            nodes,
             slots: slots.ok_or_else(|| Error::internal(SealError::Slots))?,
             workspaces,
             rows: rows.len(),
@@ -75,7 +82,7 @@ impl Copy {
         given: &Given,
         rng: Arc<dyn Rng>,
     ) -> Result<usize, Error> {
-        let opened = self.slots.open(self.superblock.instance, reach, given).await;
+        let opened = self.slots.open(self.instance, reach, given).await;
         let opened = opened.map_err(|error| Error::invalid("slot", format!("does not open: {error}")))?;
         let all_open = self.open_with(&opened.root, rng).await;
         all_open.map_err(|error| Error::invalid("slot", format!("opens, but not this instance: {error}")))?;
@@ -91,12 +98,10 @@ impl Copy {
         for workspace in &self.workspaces {
             barrier.view(*workspace, MountId(1)).await?;
         }
-        let view = barrier.view(WorkspaceId::SYSTEM, MountId(1)).await?;
-        let key = ledger_key(&view, self.superblock.generation);
-        let record = view.get::<LedgerKeyRecord>(&key).await?;
-        record
-            .map(drop)
-            .ok_or_else(|| BarrierError::Missing("the ledger's key".into()))
+        for node in &self.nodes {
+            ledger_key_of(&barrier, node).await?;
+        }
+        Ok(())
     }
 
     /// The slot `id`.

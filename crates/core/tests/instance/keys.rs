@@ -128,7 +128,7 @@ struct Budget(AtomicI64);
 impl Meddler for Budget {
     async fn commit(&self, storage: &Embedded<Memory>, change: Change) -> Result<Revision, CommitError> {
         // What the ledger does is another story.
-        let is_of_request = change.note.is_some();
+        let is_of_request = !change.notes.is_empty();
         if is_of_request && self.0.fetch_sub(1, Ordering::SeqCst) <= 0 {
             return Err(CommitError::NotTried(Unavailable("the power is out".into())));
         }
