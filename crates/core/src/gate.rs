@@ -211,8 +211,8 @@ impl Core {
         let hosts = match target {
             Target::Public => return Ok((decided(Resource::Public)?, Vec::new())),
             Target::Registration => return Ok((decided(Resource::Registration { open })?, Vec::new())),
-            Target::Instance => return Ok((decided(Resource::Everything)?, Vec::new())),
             Target::Account => return Ok((decided(Resource::Account)?, Vec::new())),
+            Target::Instance => return Ok((decided(Resource::Everything)?, Vec::new())),
             Target::EveryMount => None,
             Target::Mounts(hosts) => Some(hosts),
         };
@@ -255,7 +255,7 @@ fn refuse(record: &RequestRecord, denied: Denied) -> Error {
 }
 
 /// The word of the ledger for how a request ended.
-fn outcome<T>(result: &Result<T, Error>) -> Outcome {
+pub(crate) fn outcome<T>(result: &Result<T, Error>) -> Outcome {
     match result {
         Ok(_) => Outcome::Ok,
         Err(Error::Unauthenticated(_)) => Outcome::Unauthenticated,
@@ -264,7 +264,13 @@ fn outcome<T>(result: &Result<T, Error>) -> Outcome {
         Err(Error::Conflict(_)) => Outcome::Conflict,
         Err(Error::Invalid { .. } | Error::TooLarge { .. }) => Outcome::Invalid,
         Err(Error::RateLimited { .. }) => Outcome::RateLimited,
-        Err(Error::Unavailable(_) | Error::Full | Error::AuditUnavailable(_)) => Outcome::Unavailable,
+        Err(
+            Error::Unavailable(_)
+            | Error::Full
+            | Error::AuditUnavailable(_)
+            | Error::Sealed
+            | Error::NotInitialized,
+        ) => Outcome::Unavailable,
         Err(Error::Internal(_)) => Outcome::Error,
     }
 }

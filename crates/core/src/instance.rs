@@ -23,6 +23,7 @@ use crate::accounts::Accounts;
 use crate::audit::Audit;
 use crate::generation::{LedgerKeyRecord, ledger_key, refuse_rollback};
 use crate::mounts::{self, Mounts, PATHS};
+use crate::operators::Operators;
 use crate::superblock::{FORMAT, LastCheckpoint, Superblock, slots_key, superblock_key};
 use crate::tokens::{TokenKey, TokenKeyRecord};
 use crate::{Core, Engines, expiry};
@@ -32,6 +33,7 @@ pub const UNNAMED_APP: &str = "unnamed";
 const FIRST_GENERATION: u32 = 1;
 
 /// What an instance stands on.
+#[derive(Clone)]
 pub struct Foundations {
     /// Where its data is: the ledger and the journal lie here.
     pub data_dir: PathBuf,
@@ -310,7 +312,7 @@ impl Core {
             expiry: Mutex::new(Some(expiry)),
         };
         let audit = Audit::new(&surroundings, engines.judge.clone());
-        let engines = engines.with(accounts).with(audit);
+        let engines = engines.with(accounts).with(audit).with(Operators);
         Ok(Arc::new(Self {
             surroundings,
             sessions,

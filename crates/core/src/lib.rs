@@ -4,7 +4,9 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod house;
 pub mod inspection;
+pub mod operators;
 pub mod slots;
 pub mod superblock;
 

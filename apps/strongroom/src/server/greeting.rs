@@ -1,14 +1,27 @@
 //! What a started server tells the person who started it: where things are, and what to try first.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::cli::oo;
 use crate::cli::shell::quote;
 
+/// What a server can do so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Serve.
+    Open,
+    /// Wait for its operators to open the seal.
+    Sealed,
+    /// Wait for its operator to make the instance.
+    NotMade,
+}
+
 /// The facts of the message. Nothing in it is secret: it goes to a terminal and into logs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Greeting<'a> {
+    /// What the server can do.
+    pub state: State,
     /// Whether this start created the instance.
     pub first_start: bool,
     /// Where a client on this machine reaches the server.
@@ -20,7 +33,7 @@ pub struct Greeting<'a> {
     /// The file whose only line is the first administrator's password, while it exists.
     pub credentials_file: Option<&'a Path>,
     /// The ledger's public key.
-    pub vkey: &'a Path,
+    pub vkey: PathBuf,
     /// The first administrator.
     pub admin_slug: &'a str,
     /// How this program is called in a shell here.
@@ -29,12 +42,24 @@ pub struct Greeting<'a> {
 
 impl fmt::Display for Greeting<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "Strongroom is ready at {}\n", self.url)?;
-        self.places(f)?;
-        if self.first_start {
-            self.first_steps(f)
-        } else {
-            Ok(())
+        match self.state {
+            State::Open => {
+                writeln!(f, "Strongroom is ready at {}\n", self.url)?;
+                self.places(f)?;
+                if self.first_start {
+                    self.first_steps(f)?;
+                }
+                Ok(())
+            }
+            State::Sealed => {
+                writeln!(f, "Strongroom is sealed at {}\n", self.url)?;
+                self.next_step(f, "unseal", "Each who has a share gives it:")
+            }
+            State::NotMade => {
+                writeln!(f, "Strongroom is not initialized at {}\n", self.url)?;
+                let intro = "There is no instance yet. To make one whose key is split among people:";
+                self.next_step(f, "init --shares 5 --threshold 3", intro)
+            }
         }
     }
 }
@@ -62,6 +87,19 @@ impl Greeting<'_> {
             f,
             "               public: with it, anyone can verify the audit ledger"
         )
+    }
+
+    /// Where the data is, and the command that goes on.
+    fn next_step(&self, f: &mut fmt::Formatter<'_>, command: &str, intro: &str) -> fmt::Result {
+        let Self {
+            data_dir,
+            program,
+            url,
+            ..
+        } = self;
+        writeln!(f, "  data         {}", data_dir.display())?;
+        writeln!(f, "\n{intro}\n")?;
+        writeln!(f, "  {program} operator {command} --address {url}")
     }
 
     /// Commands that work as they are pasted, whatever the paths, the port and `$PATH` are.
@@ -92,12 +130,13 @@ mod tests {
 
     fn first_start() -> Greeting<'static> {
         Greeting {
+            state: State::Open,
             first_start: true,
             url: oo::FIRST_URL,
             data_dir: Path::new("/d"),
             key_file: Some(Path::new("/c/i.key")),
             credentials_file: Some(Path::new("/s/admin's password")),
-            vkey: Path::new("/d/ledger.vkey"),
+            vkey: "/d/ledger.vkey".into(),
             admin_slug: "admin",
             program: "strongroom",
         }
@@ -138,6 +177,27 @@ mod tests {
         });
         assert_eq!(commands[2], "oo env add strongroom http://127.0.0.1:41234");
         assert!(commands[3].starts_with("oo login "));
+    }
+
+    #[test]
+    fn a_server_that_waits_says_for_what() {
+        for (state, says) in [
+            (
+                State::Sealed,
+                "strongroom operator unseal --address http://127.0.0.1:8200\n",
+            ),
+            (
+                State::NotMade,
+                "strongroom operator init --shares 5 --threshold 3 --address http://127.0.0.1:8200\n",
+            ),
+        ] {
+            let text = Greeting {
+                state,
+                ..first_start()
+            }
+            .to_string();
+            assert!(text.ends_with(says) && !text.contains("ready"), "{text}");
+        }
     }
 
     #[test]
