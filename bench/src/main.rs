@@ -61,6 +61,8 @@ enum Scenario {
     Rows,
     /// Time from start to ready, and idle memory
     Start,
+    /// Time that three shares take to open the seal
+    Unseal,
     /// Rates of loading and of updates, beside redb alone with the same rows
     Bulk,
     /// Load 1,000,000 secrets, if they are not kept
@@ -111,6 +113,7 @@ async fn measure(scenarios: &[Scenario], million: Option<PathBuf>) -> Result<()>
             Scenario::Syncs => syncs::measure(&mut report).await?,
             Scenario::Rows => Box::pin(rows::measure(&mut report)).await?,
             Scenario::Start => start::measure(&mut report).await?,
+            Scenario::Unseal => start::unseal(&mut report).await?,
             Scenario::Bulk => bulk::measure(&mut report).await?,
             Scenario::Million => drop(million.world(&mut report).await?),
             Scenario::MillionStart => scale::start(&mut report, &mut million).await?,
