@@ -1,6 +1,10 @@
 //! `strongroom server`, and the commands and routes that make, open, close and recover its instance.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::fs;
 use std::path::PathBuf;
@@ -85,6 +89,8 @@ impl Made {
     /// The instance is open and whole.
     async fn is_whole(&self) -> Result<()> {
         assert!(!self.is_sealed().await?);
+        let metrics = self.world.stranger()?.send("GET /metrics", "").await?.text;
+        assert!(metrics.contains("\nstrongroom_sealed 0\n"), "{metrics}");
         assert_eq!(self.admin()?.value("KEPT").await?, Some("kept".to_owned()));
         Ok(())
     }
@@ -137,6 +143,13 @@ async fn is_refused(caller: &Caller, kind: &str, says: &str) -> Result<()> {
             assert!(reply.error()?.contains(says), "{call}: {}", reply.text);
         }
     }
+    assert!(
+        caller
+            .send("GET /metrics", "")
+            .await?
+            .text
+            .contains("\nstrongroom_sealed 1\n")
+    );
     assert_eq!(caller.send("GET /healthz", "").await?.status, 200);
     assert_eq!(caller.send("GET /readyz", "").await?.status, 503);
     Ok(())

@@ -148,10 +148,11 @@ impl Seal {
         let Asked {
             mut console, output, ..
         } = asked;
-        Ok(match output {
+        match output {
             Output::Json => writeln!(console.out, "{{\"sealed\":true}}")?,
             Output::Table => writeln!(console.out, "The server is sealed.")?,
-        })
+        }
+        Ok(())
     }
 }
 

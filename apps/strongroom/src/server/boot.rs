@@ -129,6 +129,7 @@ pub(super) struct Booted {
     pub(super) key_file: Option<PathBuf>,
     /// The password of the first administrator, while its file exists.
     pub(super) password_file: Option<PathBuf>,
+    pub(super) verifier_key: PathBuf,
     pub(super) _watch: Watch,
 }
 
@@ -283,6 +284,7 @@ impl Start<'_> {
         password_file: Option<PathBuf>,
     ) -> Result<Booted, BootError> {
         Ok(Booted {
+            verifier_key: self.premises.data_dir.verifier_key(),
             house: self.house,
             premises: self.premises,
             is_first_start,

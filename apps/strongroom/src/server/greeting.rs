@@ -1,7 +1,7 @@
 //! What a started server tells the person who started it: where things are, and what to try first.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::cli::oo;
 use crate::cli::shell::quote;
@@ -18,7 +18,7 @@ pub enum State {
 }
 
 /// The facts of the message. Nothing in it is secret: it goes to a terminal and into logs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Greeting<'a> {
     /// What the server can do.
     pub state: State,
@@ -33,7 +33,7 @@ pub struct Greeting<'a> {
     /// The file whose only line is the first administrator's password, while it exists.
     pub credentials_file: Option<&'a Path>,
     /// The ledger's public key.
-    pub vkey: PathBuf,
+    pub vkey: &'a Path,
     /// The first administrator.
     pub admin_slug: &'a str,
     /// How this program is called in a shell here.
@@ -47,9 +47,10 @@ impl fmt::Display for Greeting<'_> {
                 writeln!(f, "Strongroom is ready at {}\n", self.url)?;
                 self.places(f)?;
                 if self.first_start {
-                    self.first_steps(f)?;
+                    self.first_steps(f)
+                } else {
+                    Ok(())
                 }
-                Ok(())
             }
             State::Sealed => {
                 writeln!(f, "Strongroom is sealed at {}\n", self.url)?;
@@ -136,7 +137,7 @@ mod tests {
             data_dir: Path::new("/d"),
             key_file: Some(Path::new("/c/i.key")),
             credentials_file: Some(Path::new("/s/admin's password")),
-            vkey: "/d/ledger.vkey".into(),
+            vkey: Path::new("/d/ledger.vkey"),
             admin_slug: "admin",
             program: "strongroom",
         }

@@ -122,6 +122,7 @@ impl Server {
 
         let space = premises.foundations.space.clone();
         let mut registry = operations::registry(space.clone(), premises.health.clone());
+        registry.register_collector(Box::new(operations::Seal(house.clone())));
         registry.register_collector(Box::new(premises.followers.clone()));
         let metrics = HttpMetrics::register(&mut registry);
         let instruments = Instruments { clock, rng, metrics };
@@ -164,7 +165,7 @@ impl Server {
     /// What to tell the person who started it; `program` is how they call it.
     #[must_use]
     pub fn greeting<'a>(&'a self, program: &'a str) -> Greeting<'a> {
-        let Booted { house, premises, .. } = &self.booted;
+        let house = &self.booted.house;
         Greeting {
             state: match (house.is_open(), house.is_made()) {
                 (true, _) => State::Open,
@@ -176,7 +177,7 @@ impl Server {
             data_dir: &self.data_dir,
             key_file: self.booted.key_file.as_deref(),
             credentials_file: self.booted.password_file.as_deref(),
-            vkey: premises.verifier_key(),
+            vkey: &self.booted.verifier_key,
             admin_slug: &self.admin_slug,
             program,
         }

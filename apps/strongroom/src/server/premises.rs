@@ -1,7 +1,6 @@
 //! The ground that an instance's house stands on: its storage, its files, what opens its slots. From here an instance is
 //! opened or made, and closed again, as often as somebody wants; the ground stays.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -65,11 +64,6 @@ impl Premises {
             followers: FollowerMetrics::default(),
             tenants: Mutex::default(),
         })
-    }
-
-    /// The file of the ledger's public key.
-    pub(super) fn verifier_key(&self) -> PathBuf {
-        self.data_dir.verifier_key()
     }
 
     /// Opens the instance with `root`, which `slot` gave.

@@ -145,7 +145,9 @@ impl House {
         // It is done, whether the caller waits for it or not.
         let closing = tokio::spawn(async move {
             let _turn = self.turn.lock().await;
-            self.close().await
+            let closed = self.close().await;
+            tracing::info!("the seal is closed: nothing is answered until it is opened again");
+            closed
         });
         closing.await.map_err(Error::internal)?.map_err(Error::internal)
     }
