@@ -207,3 +207,15 @@ pub const SLOT_CHECK_EVERY: Ttl = Ttl::from_hours(24);
 pub const TOKEN_TIMEOUT: Ttl = Ttl::from_secs(20);
 /// System rows of an instance that are copied for a drill: keys and what an instance says of itself.
 pub const SYSTEM_ROWS: usize = 10_000;
+/// Records that are kept of requests while an instance is sealed or not made yet; further ones are counted.
+pub const STANDBY_RECORDS: usize = 10_000;
+/// How often such records are made durable.
+pub const STANDBY_SYNC: Ttl = Ttl::from_secs(1);
+/// What requests in flight get to end when an instance is sealed.
+pub const SEAL_DRAIN: Ttl = Ttl::from_secs(5);
+/// Pause before the slots that open unattended are tried again; it doubles with each attempt.
+pub const UNSEAL_PAUSE: Ttl = Ttl::from_millis(500);
+/// The longest such pause.
+pub const UNSEAL_PAUSE_MAX: Ttl = Ttl::from_secs(30);
+/// When to come back while another passphrase is being tried.
+pub const PASSPHRASE_BUSY: Ttl = Ttl::from_secs(2);

@@ -255,7 +255,7 @@ fn refuse(record: &RequestRecord, denied: Denied) -> Error {
 }
 
 /// The word of the ledger for how a request ended.
-fn outcome<T>(result: &Result<T, Error>) -> Outcome {
+pub(crate) fn outcome<T>(result: &Result<T, Error>) -> Outcome {
     match result {
         Ok(_) => Outcome::Ok,
         Err(Error::Unauthenticated(_)) => Outcome::Unauthenticated,
@@ -264,7 +264,13 @@ fn outcome<T>(result: &Result<T, Error>) -> Outcome {
         Err(Error::Conflict(_)) => Outcome::Conflict,
         Err(Error::Invalid { .. } | Error::TooLarge { .. }) => Outcome::Invalid,
         Err(Error::RateLimited { .. }) => Outcome::RateLimited,
-        Err(Error::Unavailable(_) | Error::Full | Error::AuditUnavailable(_)) => Outcome::Unavailable,
+        Err(
+            Error::Unavailable(_)
+            | Error::Full
+            | Error::AuditUnavailable(_)
+            | Error::Sealed
+            | Error::NotInitialized,
+        ) => Outcome::Unavailable,
         Err(Error::Internal(_)) => Outcome::Error,
     }
 }

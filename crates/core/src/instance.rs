@@ -27,6 +27,7 @@ use crate::inspection::NotALog;
 use crate::keys::{Keys, Rewrapper};
 use crate::mounts::{self, Mounts, PATHS};
 use crate::nodes::{Node, NodeRecord, is_bookkeeping, node_key};
+use crate::operators::Operators;
 use crate::superblock::{LastCheckpoint, Superblock, SuperblockError, slots_key, superblock_key};
 use crate::tokens::{TokenKey, TokenKeyRecord};
 use crate::{Core, Engines, keys};
@@ -35,6 +36,7 @@ use crate::{Core, Engines, keys};
 pub const UNNAMED_APP: &str = "unnamed";
 
 /// What an instance stands on.
+#[derive(Clone)]
 pub struct Foundations {
     /// Where its data is: the ledger and the journal lie here.
     pub data_dir: PathBuf,
@@ -366,7 +368,11 @@ impl Core {
             loops: Mutex::new(loops),
         };
         let audit = Audit::new(&surroundings, engines.judge.clone());
-        let engines = engines.with(accounts).with(audit).with(keys_engine);
+        let engines = engines
+            .with(accounts)
+            .with(audit)
+            .with(keys_engine)
+            .with(Operators);
         Ok(Arc::new(Self {
             surroundings,
             sessions,

@@ -4,8 +4,10 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod house;
 pub mod inspection;
 pub mod keys;
+pub mod operators;
 pub mod slots;
 pub mod superblock;
 

@@ -22,6 +22,7 @@ mod record;
 mod replay;
 mod rows;
 mod sequencer;
+mod standby;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -35,7 +36,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use strongroom_base::{Clock, NodeId, Rng};
+use strongroom_base::{Clock, NodeId, RequestId, Rng};
 use strongroom_storage::{Change, Note, OutboxKey, Revision, Storage, notes_in};
 use strongroom_tlog::{Checkpoint, NoteError, Signer};
 use tokio::sync::{Notify, watch};
@@ -52,6 +53,7 @@ pub use record::{Outcome, Record};
 pub use replay::{Log, ReplayError, Stand, Told, replay};
 pub use rows::{RowDigest, RowMark, row_digest};
 pub use sequencer::PublishError;
+pub use standby::Standby;
 pub use verify::{Flaw, Report, SinceError, VerifyError, verify, verify_since};
 pub use witness::{Witness, WitnessError};
 
@@ -389,6 +391,14 @@ impl Ledger {
     fn seal(&self, record: &Record, outcome: Outcome, rows: &[RowMark]) -> Result<Entry, SealError> {
         Entry::seal(record, outcome, rows, &*self.shared.cipher, &*self.shared.rng)
     }
+}
+
+/// The record that stands for `count` requests of strangers.
+fn counted(count: u64, clock: &dyn Clock, rng: &dyn Rng) -> Record {
+    let now = clock.now();
+    let mut record = Record::open(RequestId::at(now, rng), "strangers.counted", now, "");
+    record.counted = Some(count);
+    record
 }
 
 /// Writes the public key to `ledger.vkey`, or sees that it is there already.

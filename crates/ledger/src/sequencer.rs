@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use strongroom_base::{RequestId, Timestamp, limits};
+use strongroom_base::{Timestamp, limits};
 use strongroom_storage::{
     Change, CommitError, OutboxKey, Precondition, Revision, Storage, Unavailable, notes_in,
 };
@@ -18,9 +18,9 @@ use crate::entry::Entry;
 use crate::files::{CHECKPOINT, LedgerFiles};
 use crate::journal::{Journal, JournalError, Pending};
 use crate::leaf::{Marks, finalize};
-use crate::record::{Outcome, Record};
+use crate::record::Outcome;
 use crate::tree::Tree;
-use crate::{LedgerRow, Shared};
+use crate::{LedgerRow, Shared, counted};
 
 /// Outbox rows deleted in one commit.
 const DELETES: usize = 10_000;
@@ -147,6 +147,8 @@ impl Sequencer {
             };
             let published = self.publish().await;
             if stopping {
+                // The journal outlives this ledger: the next one that opens on it must find them in its queue.
+                self.shared.journal.give_back(std::mem::take(&mut self.taken));
                 return published;
             }
             if let Err(error) = published {
@@ -281,9 +283,7 @@ impl Sequencer {
         if count == 0 {
             return;
         }
-        let now = clock.now();
-        let mut record = Record::open(RequestId::at(now, &**rng), "strangers.counted", now, "");
-        record.counted = Some(count);
+        let record = counted(count, &**clock, &**rng);
         let sealed = Entry::seal(&record, Outcome::Denied, &[], &**cipher, &**rng);
         if !sealed.is_ok_and(|entry| journal.append_now(entry).is_ok()) {
             flood.give_back(count);

@@ -188,11 +188,16 @@ impl House {
     }
 
     pub(crate) fn config(&self) -> Result<Config, OpenError> {
+        self.config_on(Journal::open(&self.dir.path().join("journal"))?)
+    }
+
+    /// For a ledger on a journal that is open already.
+    pub(crate) fn config_on(&self, journal: Arc<Journal>) -> Result<Config, OpenError> {
         Ok(Config {
             data_dir: self.dir.path().to_owned(),
             signer: signer(),
             birth: None,
-            journal: Journal::open(&self.dir.path().join("journal"))?,
+            journal,
             storage: self.storage.clone(),
             node: NodeId::FIRST,
             row: LedgerRow {

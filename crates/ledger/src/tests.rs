@@ -489,6 +489,31 @@ async fn without_storage_the_journal_is_published_and_nothing_is_lost() {
     assert_eq!(house.outbox().await, 0);
 }
 
+/// An instance that is sealed and opened again has one journal and two ledgers, one after the other.
+#[tokio::test]
+async fn what_a_closing_ledger_cannot_publish_the_next_one_on_its_journal_does() {
+    let house = House::new();
+    let journal = crate::Journal::open(&house.dir.path().join("journal")).unwrap();
+    let open = || {
+        Ledger::open(house.config_on(journal.clone()).unwrap())
+            .unwrap()
+            .start()
+    };
+    let first = open();
+    let in_the_way = house.ledger_dir().join("tile");
+    std::fs::write(&in_the_way, "").unwrap();
+    close(&first, 1..4).await;
+    assert!(first.shutdown().await.is_err());
+    // Requests that were in flight.
+    close(&first, 4..5).await;
+    drop(first);
+    std::fs::remove_file(&in_the_way).unwrap();
+    let second = open();
+    close(&second, 5..6).await;
+    second.shutdown().await.unwrap();
+    assert_eq!(house.ids(), [1, 2, 3, 4, 5]);
+}
+
 #[tokio::test]
 async fn an_answer_is_withheld_when_its_record_cannot_be_written() {
     let house = House::new();

@@ -13,6 +13,7 @@ use crate::cli::failure::Failure;
 use crate::cli::keys::{Rewrap, Rotate};
 use crate::cli::remote::Output;
 use crate::cli::run_async;
+use crate::cli::seal;
 use crate::cli::slots::Slots;
 use crate::cli::unseal::Unseal;
 use crate::cli::up::{complete, environment};
@@ -43,6 +44,12 @@ pub(super) enum Operator {
     /// See, add, remove and try the ways to open a running instance
     #[command(subcommand)]
     Slots(Slots),
+    Init(seal::Init),
+    Unseal(seal::UnsealArgs),
+    Seal(seal::Seal),
+    Status(seal::Status),
+    Rekey(seal::Rekey),
+    GenerateRoot(seal::GenerateRoot),
 }
 
 /// Which instance, and how results are printed.
@@ -104,6 +111,12 @@ impl Operator {
             Self::Rotate(rotate) => run_async(rotate.run(console)),
             Self::Rewrap(rewrap) => run_async(rewrap.run(console)),
             Self::Slots(slots) => run_async(slots.run(console)),
+            Self::Init(init) => run_async(init.run(console)),
+            Self::Unseal(unseal) => run_async(unseal.run(console)),
+            Self::Seal(seal) => run_async(seal.run(console)),
+            Self::Status(status) => run_async(status.run(console)),
+            Self::Rekey(rekey) => run_async(rekey.run(console)),
+            Self::GenerateRoot(generate) => run_async(generate.run(console)),
         }
     }
 }

@@ -20,6 +20,7 @@ use super::ops::{
     AddSlot, Added, CheckSlots, DrillSlot, Drilled, ListSlots, NewKind, RemoveSlot, Removed, SlotCheck,
     SlotFacts, Verdict,
 };
+use super::rekey::Rekeying;
 use crate::superblock::slots_key;
 
 /// What the slots of an open instance are made of.
@@ -64,6 +65,7 @@ struct Inner {
     health: Arc<SlotHealth>,
     /// Held by who changes the slots: what a change prepares outside goes by the next id.
     changing: Mutex<()>,
+    rekeying: Rekeying,
 }
 
 /// A new slot's kind, its seal, and its shares.
@@ -77,10 +79,17 @@ impl SealSlots {
     /// The slots of `parts`.
     #[must_use]
     pub fn new(parts: SealParts) -> Self {
+        Self::with_health(parts, Arc::default())
+    }
+
+    /// The slots of `parts`, of which `health` tells: it outlives an instance that is sealed and opened again.
+    #[must_use]
+    pub fn with_health(parts: SealParts, health: Arc<SlotHealth>) -> Self {
         Self(Arc::new(Inner {
             parts,
-            health: Arc::default(),
+            health,
             changing: Mutex::default(),
+            rekeying: Rekeying::default(),
         }))
     }
 
@@ -211,7 +220,16 @@ impl SealSlots {
         })
     }
 
-    async fn load(&self) -> Result<(Slots, Revision), Error> {
+    /// Whose they are.
+    pub(super) fn instance(&self) -> InstanceId {
+        self.0.parts.instance
+    }
+
+    pub(super) fn rekeying(&self) -> &Rekeying {
+        &self.0.rekeying
+    }
+
+    pub(super) async fn load(&self) -> Result<(Slots, Revision), Error> {
         let row = self.0.parts.storage.get(slots_key().as_bytes()).await;
         let row = row.map_err(|error| Error::Unavailable(error.into()))?;
         let row = row.ok_or_else(|| Error::internal(SealError::Slots))?;
