@@ -88,7 +88,9 @@ impl Rewrapper {
             let (began, before) = (self.surroundings.clock.monotonic(), going_on.progress.rewrapped);
             walk = self.step(going_on).await?;
             let took = self.surroundings.clock.monotonic().since(began);
-            let rewrapped = walk.as_ref().map_or(0, |walk| walk.progress.rewrapped - before);
+            let rewrapped = walk
+                .as_ref()
+                .map_or(0, |walk| walk.progress.rewrapped.saturating_sub(before));
             rest(pause(took, rewrapped), stopped).await;
         }
         Ok(())
