@@ -98,20 +98,31 @@ impl Rewrapper {
             let Some(fence) = self.fence.borrow().clone() else {
                 return Ok(()); // another node goes on
             };
-            let began = self.surroundings.clock.monotonic();
+            let (began, before) = (self.surroundings.clock.monotonic(), going_on.progress.rewrapped);
             walk = self.step(going_on, &fence).await?;
             let took = self.surroundings.clock.monotonic().since(began);
-            rest(took, stopped).await;
+            let rewrapped = walk
+                .as_ref()
+                .map_or(0, |walk| walk.progress.rewrapped.saturating_sub(before));
+            rest(pause(took, rewrapped), stopped).await;
         }
         Ok(())
     }
 }
 
-/// Leaves the processor and the committer to requests.
-async fn rest(took: Duration, stopped: &watch::Receiver<bool>) {
-    let pause = Duration::from(limits::REWRAP_EVERY)
-        .saturating_sub(took)
-        .max(took / 4);
+/// How long requests have the processor and the committer to themselves after a step that `took` so long and sealed
+/// anew so many rows. Looking alone is light, and its pace goes by what it takes.
+fn pause(took: Duration, rewrapped: u64) -> Duration {
+    if rewrapped == 0 {
+        took * 3
+    } else {
+        Duration::from(limits::REWRAP_EVERY)
+            .saturating_sub(took)
+            .max(took / 4)
+    }
+}
+
+async fn rest(pause: Duration, stopped: &watch::Receiver<bool>) {
     let mut stopped = stopped.clone();
     let _ = tokio::time::timeout(pause, stopped.wait_for(|stopped| *stopped)).await;
 }
