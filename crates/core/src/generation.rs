@@ -105,7 +105,7 @@ impl Core {
         );
         record.set_reason(reason);
         if let Some(last) = &before.checkpoint {
-            record.touch(&format!("{} {} {}", last.origin, last.size, last.root));
+            record.touch(format!("{} {} {}", last.origin, last.size, last.root));
         }
         let head = strongroom_storage::head(&**storage).await?;
         let cipher = LedgerFields(barrier.clone());

@@ -70,7 +70,7 @@ fn an_entry_has_no_clear_text_and_its_commitments_open() {
 fn a_request_that_touched_much_leaves_parts() {
     let mut record = record(1);
     for number in 0..2 * limits::LEAF_PATHS {
-        record.touch(&format!("path/{number}"));
+        record.touch(format!("path/{number}"));
     }
     for number in 0..limits::LEAF_DECISIONS {
         record.because(number.to_string());
@@ -128,9 +128,9 @@ fn the_longest_texts_fit() {
     record.set_principal(strongroom_base::PrincipalId::from_bytes([1; 16]), &long);
     record.set_reason(&long);
     for number in 0..1000 {
-        record.touch(&format!("{number}{long}"));
+        record.touch(format!("{number}{long}"));
         record.because(format!("{number}{long}"));
-        record.touch(&number.to_string());
+        record.touch(number.to_string());
         record.because(number.to_string());
     }
     let row = RowMark {
@@ -668,7 +668,7 @@ static LEDGER: LazyLock<Mutex<(House, Files)>> = LazyLock::new(|| {
         let (ledger, mut sequencer) = house.open().unwrap();
         close(&ledger, 0..298).await;
         let mut large = record(298);
-        (0..limits::LEAF_PATHS).for_each(|number| large.touch(&number.to_string()));
+        (0..limits::LEAF_PATHS).for_each(|number| large.touch(number.to_string()));
         ledger.close(large, Outcome::Ok).await.unwrap();
         sequencer.publish().await.unwrap();
         let mut paths: Vec<PathBuf> = TilePath::all(300)
@@ -762,7 +762,7 @@ async fn verify_entries(entries: Vec<Entry>) -> Result<(), Flaw> {
 
 fn large_entry(number: u32) -> Entry {
     let mut large = record(number);
-    (0..limits::LEAF_PATHS).for_each(|number| large.touch(&number.to_string()));
+    (0..limits::LEAF_PATHS).for_each(|number| large.touch(number.to_string()));
     Entry::seal(&large, Outcome::Ok, &[], &XorCipher, &rng()).unwrap()
 }
 

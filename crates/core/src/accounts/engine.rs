@@ -315,7 +315,7 @@ impl Accounts {
 fn note_slug(permit: &Permit, slug: &Slug) {
     permit
         .record()
-        .add(|record| record.touch(&format!("users/{slug}")));
+        .add(|record| record.touch(format!("users/{slug}")));
 }
 
 fn parse_slug(text: &str) -> Result<Slug, Error> {

@@ -191,7 +191,7 @@ impl SealSlots {
         };
         let mut checks = Vec::with_capacity(slots.iter().len());
         for slot in slots.iter() {
-            permit.record().add(|record| record.touch(&path(slot.id())));
+            permit.record().add(|record| record.touch(path(slot.id())));
             let verdict = self.trial(slot, &given).await;
             checks.push(SlotCheck {
                 slot: self.facts(slot),
@@ -208,7 +208,7 @@ impl SealSlots {
     pub async fn drill(&self, permit: &Permit, op: DrillSlot) -> Result<Drilled, Error> {
         let parts = &self.0.parts;
         let given = read_given(op.given.as_ref())?;
-        permit.record().add(|record| record.touch(&path(op.id)));
+        permit.record().add(|record| record.touch(path(op.id)));
         let copy = drill::Copy::with_slot_alone(&*parts.storage, op.id).await?;
         let opened = copy.open(&*parts.reach, &given, parts.rng.clone()).await;
         self.0.health.tried(op.id, opened.is_ok());
@@ -239,7 +239,7 @@ impl SealSlots {
 
     /// Commits `slots` in the place of those of `revision`, with the record of what became of the slot `id`.
     async fn save(&self, permit: &Permit, slots: &Slots, revision: Revision, id: u32) -> Result<(), Error> {
-        permit.record().add(|record| record.touch(&path(id)));
+        permit.record().add(|record| record.touch(path(id)));
         let bytes = slots.to_bytes().map_err(Error::internal)?;
         let key = slots_key().as_bytes().to_vec();
         let change = Change {
