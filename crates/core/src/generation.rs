@@ -2,7 +2,7 @@
 //! restored from a backup.
 
 use minicbor::{Decode, Encode};
-use strongroom_barrier::{Barrier, Kind, Record, RootKey, StorageKey, View};
+use strongroom_barrier::{Barrier, Kind, Record, RootKey, StorageKey, planes};
 use strongroom_base::{NodeId, RequestId, WorkspaceId};
 use strongroom_identity::SLUGS;
 use strongroom_ledger::{Birth, OpenedLedger, Predecessor, Record as AuditRecord, generation_of};
@@ -31,13 +31,14 @@ pub(crate) const FIRST_GENERATION: u32 = 1;
 
 /// Where the key of a generation of a node's ledger is. Those of the first node are where they were while there could
 /// be no other.
-pub(crate) fn ledger_key(view: &View, node: NodeId, generation: u32) -> StorageKey {
+pub(crate) fn ledger_key(node: NodeId, generation: u32) -> StorageKey {
     let (number, generation) = (node.0.to_be_bytes(), generation.to_be_bytes());
-    if node == NodeId::FIRST {
-        view.ordered(Kind::LedgerKey, &[&generation])
+    let parts: &[&[u8]] = if node == NodeId::FIRST {
+        &[&generation]
     } else {
-        view.ordered(Kind::LedgerKey, &[&number, &generation])
-    }
+        &[&number, &generation]
+    };
+    planes::ordered(WorkspaceId::SYSTEM, Kind::LedgerKey, parts)
 }
 
 /// Refuses a ledger and a storage of which one knows more of the other than there is.
@@ -125,11 +126,7 @@ impl Core {
             key: node_key(node.node).as_bytes().to_vec(),
             revision: Some(revision),
         });
-        view.put(
-            &mut change,
-            &ledger_key(&view, next.node, next.generation),
-            &record,
-        )?;
+        view.put(&mut change, &ledger_key(next.node, next.generation), &record)?;
         change.puts.push(next.to_row());
         barrier.fence(&mut change).await?;
         storage.commit(change).await?;

@@ -268,11 +268,7 @@ impl Core {
 
         let seed = Key::fill(|seed| rng.fill(seed));
         let record = LedgerKeyRecord { seed, birth: None };
-        slugs.put(
-            &mut change,
-            &ledger_key(&slugs, node.node, FIRST_GENERATION),
-            &record,
-        )?;
+        slugs.put(&mut change, &ledger_key(node.node, FIRST_GENERATION), &record)?;
 
         let ledger = open_ledger(&foundations, &barrier, new.id, &node, record)?;
         let id = RequestId::generate(&**clock, &**rng);
@@ -418,7 +414,7 @@ pub(crate) async fn ledger_key_of(
     node: &NodeRecord,
 ) -> Result<LedgerKeyRecord, BarrierError> {
     let view = barrier.view(WorkspaceId::SYSTEM, SLUGS).await?;
-    let key = ledger_key(&view, node.node, node.generation);
+    let key = ledger_key(node.node, node.generation);
     let stored = view.get::<LedgerKeyRecord>(&key).await?;
     let missing = || BarrierError::Missing("the ledger's key".into());
     Ok(stored.ok_or_else(missing)?.record)

@@ -160,7 +160,7 @@ impl Core {
             change.puts.push(NodeRecord::new(node, FIRST_GENERATION).to_row());
             let seed = Key::fill(|seed| rng.fill(seed));
             let key = LedgerKeyRecord { seed, birth: None };
-            view.put(&mut change, &ledger_key(&view, node, FIRST_GENERATION), &key)?;
+            view.put(&mut change, &ledger_key(node, FIRST_GENERATION), &key)?;
             let fence = barrier.fence(&mut change).await?;
             let id = RequestId::generate(clock, &**rng);
             let record = AuditRecord::open(id, "node.join", clock.now(), "");

@@ -515,7 +515,8 @@ pub(crate) async fn inspect(
         space: Arc::default(),
     };
     Ok(AtRest {
-        inspection: Inspection::open(foundations, &superblock, &unsealed.opened.root, keepers(), others).await?,
+        inspection: Inspection::open(foundations, &superblock, &unsealed.opened.root, keepers(), others)
+            .await?,
         storage_file: config.storage.is_none().then(|| data_dir.storage()),
         _data_dir: data_dir,
     })

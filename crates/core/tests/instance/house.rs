@@ -128,6 +128,9 @@ impl House {
             .unwrap();
         Self {
             clock,
+            instance: self.instance,
+            pocket: self.pocket.clone(),
+            copies: self.copies.clone(),
             core,
             rng: self.rng.clone(),
             storage,
