@@ -5,30 +5,30 @@
 
 use std::sync::Arc;
 
-use strongroom_barrier::{Barrier, BarrierError, planes};
-use strongroom_base::{InstanceId, MountId, Rng, WorkspaceId, limits};
+use strongroom_barrier::{Barrier, BarrierError, StorageKey, planes};
+use strongroom_base::{MountId, NodeId, Rng, WorkspaceId, limits};
 use strongroom_sdk::Error;
 use strongroom_seal::{Given, Reach, SealError, Slot, Slots};
 use strongroom_storage::{Change, Embedded, Memory, Storage, Unavailable};
 
 use super::engine::refusal;
-use crate::generation::ledger_key;
-use crate::instance::ledger_key_of;
-use crate::nodes::{NodeRecord, node_key};
-use crate::superblock::{Superblock, slots_key};
+use crate::generation::{LedgerKeyRecord, ledger_key};
+use crate::nodes::NodeRecord;
+use crate::superblock::{Superblock, slots_key, superblock_key};
 
 /// The rows that open an instance.
 pub(super) struct Copy {
     storage: Arc<dyn Storage>,
-    instance: InstanceId,
-    nodes: Vec<NodeRecord>,
+    superblock: Superblock,
     slots: Slots,
     workspaces: Vec<WorkspaceId>,
+    /// Of the ledger of each node.
+    ledger_keys: Vec<StorageKey>,
     rows: usize,
 }
 
 impl Copy {
-    /// Copies all system rows of `storage` and the ledgers' keys; of the slots only `id`.
+    /// Copies all system rows of `storage` and the keys of the ledgers; of the slots only `id`.
     pub(super) async fn with_slot_alone(storage: &dyn Storage, id: u32) -> Result<Self, Error> {
         let mut rows = Vec::new();
         // One page shows one moment, so that no rotation is seen half.
@@ -39,17 +39,16 @@ impl Copy {
         {
             rows.push((key, row.value));
         }
-        let found = Superblock::find(storage).await.map_err(Error::internal)?;
-        let found = found.ok_or_else(|| Error::internal("there is no superblock"))?;
-        let nodes = rows.iter().filter_map(|(key, value)| {
-            let node = NodeRecord::from_bytes(value)?;
-            (key == node_key(node.node).as_bytes()).then_some(node)
-        });
-        let nodes: Vec<_> = nodes.collect();
-        for node in &nodes {
+        let superblock = rows.iter().find(|(key, _)| key == superblock_key().as_bytes());
+        let (_, superblock) = superblock.ok_or_else(|| Error::internal("there is no superblock"))?;
+        let superblock = Superblock::from_bytes(superblock).map_err(Error::internal)?;
+        let mut ledger_keys = Vec::new();
+        for node in (1..=superblock.nodes).map(NodeId) {
+            let (node, _) = NodeRecord::read(storage, node).await.map_err(Error::internal)?;
             let key = ledger_key(node.node, node.generation);
             let row = storage.get(key.as_bytes()).await.map_err(unavailable)?;
             rows.extend(row.map(|row| (key.as_bytes().to_vec(), row.value)));
+            ledger_keys.push(key);
         }
 
         let workspaces = rows
@@ -66,10 +65,10 @@ impl Copy {
             }
         }
         Ok(Self {
-            instance: found.instance(),
-            nodes,
+            superblock,
             slots: slots.ok_or_else(|| Error::internal(SealError::Slots))?,
             workspaces,
+            ledger_keys,
             rows: rows.len(),
             storage: stored(rows).await?,
         })
@@ -82,7 +81,7 @@ impl Copy {
         given: &Given,
         rng: Arc<dyn Rng>,
     ) -> Result<usize, Error> {
-        let opened = self.slots.open(self.instance, reach, given).await;
+        let opened = self.slots.open(self.superblock.instance, reach, given).await;
         let opened = opened.map_err(|error| Error::invalid("slot", format!("does not open: {error}")))?;
         let all_open = self.open_with(&opened.root, rng).await;
         all_open.map_err(|error| Error::invalid("slot", format!("opens, but not this instance: {error}")))?;
@@ -98,8 +97,10 @@ impl Copy {
         for workspace in &self.workspaces {
             barrier.view(*workspace, MountId(1)).await?;
         }
-        for node in &self.nodes {
-            ledger_key_of(&barrier, node).await?;
+        let view = barrier.view(WorkspaceId::SYSTEM, MountId(1)).await?;
+        for key in &self.ledger_keys {
+            let record = view.get::<LedgerKeyRecord>(key).await?;
+            record.ok_or_else(|| BarrierError::Missing("the ledger's key".into()))?;
         }
         Ok(())
     }
