@@ -211,8 +211,8 @@ impl Core {
         let hosts = match target {
             Target::Public => return Ok((decided(Resource::Public)?, Vec::new())),
             Target::Registration => return Ok((decided(Resource::Registration { open })?, Vec::new())),
-            Target::Instance => return Ok((decided(Resource::Everything)?, Vec::new())),
             Target::Account => return Ok((decided(Resource::Account)?, Vec::new())),
+            Target::Instance => return Ok((decided(Resource::Everything)?, Vec::new())),
             Target::EveryMount => None,
             Target::Mounts(hosts) => Some(hosts),
         };

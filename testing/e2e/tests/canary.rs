@@ -431,6 +431,11 @@ async fn drive_route(aviary: &Aviary, call: &str) -> Result<()> {
             expect(planted.ask(call, &json!({"text": VALUE})).await?, 200)?;
             expect(planted.ask(call, &json!({"text": [VALUE]})).await?, 400)?;
         }
+        "GET /strongroom/v1/keys" | "POST /strongroom/v1/keys/rotate" | "POST /strongroom/v1/keys/rewrap" => {
+            let admin = aviary.world.admin().await?;
+            expect(admin.send(call, VALUE).await?, 200)?;
+            expect(planted.send(call, VALUE).await?, 403)?;
+        }
         _ if call.starts_with("POST /strongroom/v1/operator/slots/") => drive_slots(aviary, call).await?,
         _ => bail!("`{call}` has no case here: drive it with the canaries, well and badly"),
     }
@@ -663,6 +668,20 @@ fn drive_command(aviary: &mut Aviary, name: &str) -> Result<()> {
                 aviary.run(name, aviary.strongroom(&args)?, "", 0)?;
             }
             aviary.start()?;
+        }
+        "strongroom operator rotate" | "strongroom operator rewrap" => {
+            let args: Vec<&str> = name.split(' ').skip(1).collect();
+            aviary.native(&args, 1)?; // it is no admin
+            aviary.native_as(TOKEN, &args, 1)?;
+            let credentials = fs::read_to_string(aviary.world.home.credentials())?;
+            let credentials: serde_json::Value = serde_json::from_str(&credentials)?;
+            let root = credentials
+                .get("root_token")
+                .and_then(serde_json::Value::as_str)
+                .context("no root token")?
+                .to_owned();
+            aviary.native_as(&root, &args, 0)?;
+            aviary.native_as(&root, &[&args[..], &["--output", "json"]].concat(), 0)?;
         }
         _ if name.starts_with("strongroom operator slots ") => drive_slot_command(aviary, name)?,
         "strongroom witness serve" => {

@@ -6,6 +6,7 @@ mod audit;
 pub mod console;
 pub mod exit;
 pub mod failure;
+mod keys;
 mod names;
 pub mod oo;
 mod operator;
@@ -56,7 +57,7 @@ enum Command {
     /// Vouch for the ledgers of others
     #[command(subcommand)]
     Witness(witness::Witness),
-    /// Look after an instance: its seal while it runs, its storage while it is stopped
+    /// Look after an instance
     #[command(subcommand)]
     Operator(operator::Operator),
 }

@@ -1,4 +1,5 @@
-//! `strongroom operator`: look after an instance, most of it while its server is stopped.
+//! `strongroom operator`: look after an instance, while its server is stopped or, where its seal and keys are concerned, while
+//! it runs.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use strongroom_core::inspection::{Check, Cited, Finding, Inspection, InspectionE
 use crate::cli::console::Console;
 use crate::cli::exit;
 use crate::cli::failure::Failure;
+use crate::cli::keys::{Rewrap, Rotate};
 use crate::cli::remote::Output;
 use crate::cli::run_async;
 use crate::cli::slots::Slots;
@@ -39,6 +41,9 @@ pub(super) enum Operator {
     /// See, add, remove and try the ways to open a running instance
     #[command(subcommand)]
     Slots(Slots),
+    Rotate(Rotate),
+    #[command(after_help = exit::FINDING_HELP)]
+    Rewrap(Rewrap),
 }
 
 /// Which instance, and how results are printed.
@@ -95,6 +100,8 @@ impl Operator {
                 print_check(&mut *console.out, output, &found).and(verified)
             }
             Self::Slots(slots) => run_async(slots.run(console)),
+            Self::Rotate(rotate) => run_async(rotate.run(console)),
+            Self::Rewrap(rewrap) => run_async(rewrap.run(console)),
         }
     }
 }

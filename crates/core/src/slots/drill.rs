@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use strongroom_barrier::{Barrier, BarrierError, Kind, planes};
+use strongroom_barrier::{Barrier, BarrierError, Kind, keys_of, planes};
 use strongroom_base::{MountId, Rng, WorkspaceId, limits};
 use strongroom_sdk::Error;
 use strongroom_seal::{Given, Reach, SealError, Slot, Slots};
@@ -46,10 +46,7 @@ impl Copy {
         let row = storage.get(key.as_bytes()).await.map_err(unavailable)?;
         rows.extend(row.map(|row| (key.as_bytes().to_vec(), row.value)));
 
-        let workspaces = rows
-            .iter()
-            .filter_map(|(key, _)| planes::workspace_of(key))
-            .collect();
+        let workspaces = rows.iter().filter_map(|(key, _)| keys_of(key)).collect();
         let mut slots = None;
         for (key, value) in &mut rows {
             if key == slots_key().as_bytes() {

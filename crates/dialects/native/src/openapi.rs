@@ -16,6 +16,7 @@ use crate::wire::audit::{
     GrowthReply, GrowthRequest, LeavesReply, LeavesRequest, ProofReply, ProofRequest, RequestReply,
     RequestRequest,
 };
+use crate::wire::keys::{KeysReply, RotatedReply};
 
 use crate::wire::slots::{
     AddSlotRequest, AddedReply, CheckSlotsRequest, ChecksReply, DrillSlotRequest, DrilledReply,
@@ -135,6 +136,21 @@ fn entry(template: &str, schemas: &mut SchemaGenerator) -> Option<Entry> {
             "Names that the caller may read",
             schema::<SearchRequest>,
             schema::<SearchReply>,
+        ),
+        "/keys" => entry(
+            "The keys, and how far a rewrap has come, for admins",
+            none,
+            schema::<KeysReply>,
+        ),
+        "/keys/rotate" => entry(
+            "New keys for what is written from now on, for admins",
+            none,
+            schema::<RotatedReply>,
+        ),
+        "/keys/rewrap" => entry(
+            "Seal anew what old keys sealed, and drop those, for admins: starts it, unless it runs",
+            none,
+            schema::<KeysReply>,
         ),
         _ => operator_entry(template, schemas),
     }
