@@ -61,10 +61,10 @@ enum Command {
     /// Vouch for the ledgers of others
     #[command(subcommand)]
     Witness(witness::Witness),
-    /// Look after an instance: its seal and its keys while it runs, its storage while it is stopped
     /// Choose between servers; `oo login` logs in to the one in use
     #[command(subcommand)]
     Context(contexts::Contexts),
+    /// Look after an instance: its seal and its keys while it runs, its storage while it is stopped
     #[command(subcommand)]
     Operator(operator::Operator),
 }
