@@ -149,7 +149,7 @@ pub const KEY_EPOCHS: usize = 1_000;
 /// Rows that one commit of a rewrap seals anew: with the row that says how far it is, they fill five leaves.
 pub const REWRAP_ROWS: usize = 5 * LEAF_ROWS - 1;
 /// Rows that a rewrap reads at once.
-pub const REWRAP_PAGE: usize = 250;
+pub const REWRAP_PAGE: usize = 500;
 /// As many of those that hold long values.
 pub const REWRAP_PAYLOADS: usize = 8;
 /// Bytes of rows that one commit of a rewrap seals anew; it may be one row that is longer.
