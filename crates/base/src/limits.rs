@@ -156,8 +156,8 @@ pub const REWRAP_PAYLOADS: usize = 8;
 pub const REWRAP_BYTES: usize = 1 << 20;
 /// A commit of a rewrap begins no sooner than this after the one before. It takes about 13 ms of processor time.
 pub const REWRAP_EVERY: Ttl = Ttl::from_millis(72);
-/// Pause before a rewrap that failed goes on.
-pub const REWRAP_RETRY: Ttl = Ttl::from_secs(5);
+/// How often a node looks whether there is a rewrap to go on with: one that failed, or that another node was asked for.
+pub const REWRAP_LOOK: Ttl = Ttl::from_secs(5);
 /// Times that a change is sealed anew because its workspace's keys changed while it was on its way.
 pub const KEY_CHANGES_MET: usize = 8;
 

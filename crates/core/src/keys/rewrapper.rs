@@ -135,15 +135,12 @@ pub(crate) async fn run(rewrapper: Rewrapper, mut stopped: watch::Receiver<bool>
                 error = &error as &dyn std::error::Error,
                 "the rewrap waits: old keys stay until it is over"
             );
-            let retry = tokio::time::sleep(limits::REWRAP_RETRY.into());
-            tokio::select! {
-                _ = stopped.wait_for(|stopped| *stopped) => return,
-                () = retry => continue,
-            }
         }
         tokio::select! {
             _ = stopped.wait_for(|stopped| *stopped) => return,
             () = rewrapper.wake.notified() => {}
+            // It failed, or another node was asked for it, or this one has got the lock.
+            () = tokio::time::sleep(limits::REWRAP_LOOK.into()) => {}
         }
     }
 }
