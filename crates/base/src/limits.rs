@@ -149,15 +149,15 @@ pub const KEY_EPOCHS: usize = 1_000;
 /// Rows that one commit of a rewrap seals anew: with the row that says how far it is, they fill five leaves.
 pub const REWRAP_ROWS: usize = 5 * LEAF_ROWS - 1;
 /// Rows that a rewrap reads at once.
-pub const REWRAP_PAGE: usize = 250;
+pub const REWRAP_PAGE: usize = 500;
 /// As many of those that hold long values.
 pub const REWRAP_PAYLOADS: usize = 8;
 /// Bytes of rows that one commit of a rewrap seals anew; it may be one row that is longer.
 pub const REWRAP_BYTES: usize = 1 << 20;
 /// A commit of a rewrap begins no sooner than this after the one before. It takes about 13 ms of processor time.
 pub const REWRAP_EVERY: Ttl = Ttl::from_millis(72);
-/// Pause before a rewrap that failed goes on.
-pub const REWRAP_RETRY: Ttl = Ttl::from_secs(5);
+/// How often a node looks whether there is a rewrap to go on with: one that failed, or that another node was asked for.
+pub const REWRAP_LOOK: Ttl = Ttl::from_secs(5);
 /// Times that a change is sealed anew because its workspace's keys changed while it was on its way.
 pub const KEY_CHANGES_MET: usize = 8;
 

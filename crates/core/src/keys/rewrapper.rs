@@ -111,10 +111,10 @@ impl Rewrapper {
 }
 
 /// How long requests have the processor and the committer to themselves after a step that `took` so long and sealed
-/// anew so many rows. Looking alone is light, and its pace goes by what it takes.
+/// anew so many rows. Looking alone is light: under load it takes its time anyway.
 fn pause(took: Duration, rewrapped: u64) -> Duration {
     if rewrapped == 0 {
-        took * 3
+        took
     } else {
         Duration::from(limits::REWRAP_EVERY)
             .saturating_sub(took)
@@ -135,15 +135,12 @@ pub(crate) async fn run(rewrapper: Rewrapper, mut stopped: watch::Receiver<bool>
                 error = &error as &dyn std::error::Error,
                 "the rewrap waits: old keys stay until it is over"
             );
-            let retry = tokio::time::sleep(limits::REWRAP_RETRY.into());
-            tokio::select! {
-                _ = stopped.wait_for(|stopped| *stopped) => return,
-                () = retry => continue,
-            }
         }
         tokio::select! {
             _ = stopped.wait_for(|stopped| *stopped) => return,
             () = rewrapper.wake.notified() => {}
+            // It failed, or another node was asked for it, or this one has got the lock.
+            () = tokio::time::sleep(limits::REWRAP_LOOK.into()) => {}
         }
     }
 }
