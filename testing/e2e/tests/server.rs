@@ -305,7 +305,13 @@ async fn shares_that_do_not_fit_are_told_apart_but_not_which_of_a_set() -> Resul
 
     // Nobody can tell which of them is wrong.
     assert_eq!(made.give(&second).await?.status, 200);
-    let wrong = made.give(&vault_share(77)).await?;
+    let mut wrong = made.give(&vault_share(77)).await?;
+    // A share of the set may have this number: then it is another one's.
+    for x in 78..80 {
+        if wrong.text.contains("was given before") {
+            wrong = made.give(&vault_share(x)).await?;
+        }
+    }
     assert_eq!(wrong.status, 400);
     assert!(
         wrong.text.contains("begin again with the first share"),
