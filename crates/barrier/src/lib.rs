@@ -26,7 +26,6 @@ mod source;
 mod view;
 
 pub use barrier::{Barrier, BarrierError};
-pub use chain::keys_of;
 pub use envelope::Record;
 pub use keeper::{RowAtRest, RowFlaw, RowKeeper, Ties};
 pub use keyring::RootKey;

@@ -5,7 +5,7 @@
 //! | system `01` | a fixed ASCII name | that the row is there |
 //! | names `02` | workspace u32 ‖ mount u32 ‖ (u16 length ‖ token)… | how many names, their depth and lengths |
 //! | ordered `03` | workspace u32 ‖ kind u8 ‖ clear numbers and random ids | times and counts |
-//! | outbox `04` | revision u64 | counts; owned by `storage` |
+//! | outbox `04` | node u32 ‖ revision u64 | counts; owned by `storage` |
 //!
 //! Numbers are big-endian, so that key order is number order.
 
@@ -15,6 +15,8 @@ use strongroom_base::{MountId, WorkspaceId, limits};
 
 const SYSTEM_PLANE: u8 = 1;
 const NAMES_PLANE: u8 = 2;
+/// What the names of the system rows with a workspace's keys begin with.
+const WORKSPACE_KEYS: &str = "workspace/";
 const ORDERED_PLANE: u8 = 3;
 /// An id at the end of an ordered key.
 const ID_BYTES: usize = 16;
@@ -59,7 +61,7 @@ pub enum Kind {
     SessionOf = 5,
     /// core: workspace ‖ mount id → the mount.
     Mount = 6,
-    /// core: ledger generation u32 → the seed of the key that signs its checkpoints.
+    /// core: (node u32, but for the first ‖) ledger generation u32 → the seed of the key that signs its checkpoints.
     LedgerKey = 7,
     /// core: number u32 → the key that signs JSON web tokens.
     TokenKey = 8,
@@ -188,6 +190,32 @@ pub fn system(name: &str) -> StorageKey {
 #[must_use]
 pub fn system_rows() -> Range<Vec<u8>> {
     under(&[SYSTEM_PLANE])
+}
+
+/// The key of the row with the keys of `workspace`.
+pub(crate) fn workspace_keys(workspace: WorkspaceId) -> StorageKey {
+    system(&name_of_keys(workspace))
+}
+
+/// What the row with the keys of `workspace` is called.
+pub(crate) fn name_of_keys(workspace: WorkspaceId) -> String {
+    format!("{WORKSPACE_KEYS}{}", workspace.0)
+}
+
+/// The workspace whose keys are in the row at `key`.
+#[must_use]
+pub fn keyed_workspace(key: &[u8]) -> Option<WorkspaceId> {
+    match read(key)? {
+        Clear::System(name) => keyed_by(name),
+        _ => None,
+    }
+}
+
+/// The workspace whose keys are in the system row with `name`.
+pub(crate) fn keyed_by(name: &str) -> Option<WorkspaceId> {
+    let workspace = WorkspaceId(name.strip_prefix(WORKSPACE_KEYS)?.parse().ok()?);
+    // A number has one spelling.
+    (name == name_of_keys(workspace)).then_some(workspace)
 }
 
 /// The key of an ordered row.

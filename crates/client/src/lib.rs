@@ -8,6 +8,7 @@ mod error;
 mod http;
 pub mod keys;
 pub mod native;
+pub mod seal;
 pub mod slots;
 mod wire;
 

@@ -77,7 +77,7 @@ impl Core {
     async fn run<O: Op>(&self, request: Request<O>) -> Result<O::Outcome, Error> {
         self.surroundings.space.answers()?;
         let now = self.surroundings.clock.now();
-        let record = RequestRecord::new(Record::open(request.id, O::NAME, now, &request.source));
+        let record = RequestRecord::new(Record::open(request.id, O::NAME, now, request.source.clone()));
         // A panic is a fault of ours like any other: it has a record, too.
         let result = AssertUnwindSafe(self.decide_and_run(&record, request))
             .catch_unwind()
@@ -247,7 +247,7 @@ impl Core {
 
 fn refuse(record: &RequestRecord, denied: Denied) -> Error {
     use strongroom_policy::Reason;
-    record.add(|record| record.because(denied.reason().to_string()));
+    record.add(|record| record.because(denied.reason().as_str()));
     match denied.reason() {
         Reason::NotLoggedIn => Error::Unauthenticated(NotProved::Missing),
         reason => Error::Denied(format!("this is not yours to do: {reason}")),
@@ -255,7 +255,7 @@ fn refuse(record: &RequestRecord, denied: Denied) -> Error {
 }
 
 /// The word of the ledger for how a request ended.
-fn outcome<T>(result: &Result<T, Error>) -> Outcome {
+pub(crate) fn outcome<T>(result: &Result<T, Error>) -> Outcome {
     match result {
         Ok(_) => Outcome::Ok,
         Err(Error::Unauthenticated(_)) => Outcome::Unauthenticated,
@@ -264,7 +264,13 @@ fn outcome<T>(result: &Result<T, Error>) -> Outcome {
         Err(Error::Conflict(_)) => Outcome::Conflict,
         Err(Error::Invalid { .. } | Error::TooLarge { .. }) => Outcome::Invalid,
         Err(Error::RateLimited { .. }) => Outcome::RateLimited,
-        Err(Error::Unavailable(_) | Error::Full | Error::AuditUnavailable(_)) => Outcome::Unavailable,
+        Err(
+            Error::Unavailable(_)
+            | Error::Full
+            | Error::AuditUnavailable(_)
+            | Error::Sealed
+            | Error::NotInitialized,
+        ) => Outcome::Unavailable,
         Err(Error::Internal(_)) => Outcome::Error,
     }
 }

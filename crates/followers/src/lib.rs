@@ -13,11 +13,11 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use prometheus_client::registry::Registry;
 use strongroom_ledger::Ledger;
 use tokio::task::{JoinSet, spawn_blocking};
 
 pub use copies::{CopyConfig, CopyConfigError};
+pub use health::FollowerMetrics;
 pub use witness::{WitnessConfig, WitnessUrlError};
 
 use copies::AuditCopy;
@@ -42,11 +42,18 @@ pub enum StartError {
 /// The running followers; they end when this is dropped.
 pub struct Followers {
     _tasks: JoinSet<()>,
+    metrics: FollowerMetrics,
+}
+
+impl Drop for Followers {
+    fn drop(&mut self) {
+        self.metrics.set(None);
+    }
 }
 
 impl Followers {
-    /// Starts asking `witnesses` and making `copies` on the current Tokio runtime, and registers the metrics. `data_dir` is
-    /// where the copies' cursors are, in `copies/`.
+    /// Starts asking `witnesses` and making `copies` on the current Tokio runtime, of which `told` tells from then on. `data_dir`
+    /// is where the copies' cursors are, in `copies/`.
     ///
     /// # Errors
     /// [`StartError`].
@@ -55,7 +62,7 @@ impl Followers {
         witnesses: &[WitnessConfig],
         copies: &[CopyConfig],
         data_dir: &Path,
-        registry: &mut Registry,
+        told: &FollowerMetrics,
     ) -> Result<Self, StartError> {
         let mut metrics = Metrics::new(ledger);
         let mut tasks = JoinSet::new();
@@ -80,8 +87,11 @@ impl Followers {
             let copy = copy.map_err(|error| StartError::Copy(name.clone(), error.into()))?;
             tasks.spawn(copy.run());
         }
-        registry.register_collector(Box::new(metrics));
-        Ok(Self { _tasks: tasks })
+        told.set(Some(metrics));
+        Ok(Self {
+            _tasks: tasks,
+            metrics: told.clone(),
+        })
     }
 }
 

@@ -29,7 +29,7 @@ pub enum Capability {
     ChangeDeleters,
     /// See who may do what to a secret, and what the ledger has sealed about it.
     Review,
-    /// Look after the instance: its seal, its keys.
+    /// Run the instance: its seal, its keys.
     Operate,
 }
 
@@ -158,7 +158,7 @@ impl Reason {
         plain
             .into_iter()
             .chain(listed)
-            .find(|reason| reason.to_string() == text)
+            .find(|reason| reason.as_str() == text)
     }
 
     /// The smallest change that would have allowed what was denied to `caller`; `None` for a reason to allow.
@@ -202,25 +202,53 @@ fn list_name(capability: Capability) -> &'static str {
     }
 }
 
-impl fmt::Display for Reason {
+impl Reason {
     /// The reason in the words of the ledger; they are part of the leaf format.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
-            Reason::Public => f.write_str("open to anyone"),
-            Reason::RegistrationOpen => f.write_str("registration is open"),
-            Reason::RegistrationClosed => f.write_str("registration is closed"),
-            Reason::NotLoggedIn => f.write_str("not logged in"),
-            Reason::Own => f.write_str("the caller's own"),
-            Reason::AdminRole => f.write_str("admin role"),
-            Reason::OtherMount => f.write_str("another mount, and no admin role"),
-            Reason::OwnPrefix => f.write_str("under the caller's slug"),
-            Reason::ForeignPrefix => f.write_str("not under the caller's slug"),
-            Reason::Listed(capability) => write!(f, "in {}", list_name(*capability)),
-            Reason::NotListed(capability) => write!(f, "not in {}", list_name(*capability)),
-            Reason::Owner => f.write_str("its owner"),
-            Reason::NotOwner => f.write_str("not its owner"),
-            Reason::NotAdmin => f.write_str("no admin role"),
+            Self::Public => "open to anyone",
+            Self::RegistrationOpen => "registration is open",
+            Self::RegistrationClosed => "registration is closed",
+            Self::NotLoggedIn => "not logged in",
+            Self::Own => "the caller's own",
+            Self::AdminRole => "admin role",
+            Self::OtherMount => "another mount, and no admin role",
+            Self::OwnPrefix => "under the caller's slug",
+            Self::ForeignPrefix => "not under the caller's slug",
+            Self::Listed(capability) => match capability {
+                Capability::Read | Capability::List => "in readers",
+                Capability::Write => "in writers",
+                Capability::Delete => "in deleters",
+                Capability::ChangeReaders => "in canChangeReaders",
+                Capability::ChangeWriters => "in canChangeWriters",
+                Capability::ChangeDeleters => "in canChangeDeleters",
+                Capability::Connect | Capability::UseAccount | Capability::Review | Capability::Operate => {
+                    "in no list"
+                }
+            },
+            Self::NotListed(capability) => match capability {
+                Capability::Read | Capability::List => "not in readers",
+                Capability::Write => "not in writers",
+                Capability::Delete => "not in deleters",
+                Capability::ChangeReaders => "not in canChangeReaders",
+                Capability::ChangeWriters => "not in canChangeWriters",
+                Capability::ChangeDeleters => "not in canChangeDeleters",
+                Capability::Connect | Capability::UseAccount | Capability::Review | Capability::Operate => {
+                    "not in no list"
+                }
+            },
+            Self::Owner => "its owner",
+            Self::NotOwner => "not its owner",
+            Self::NotAdmin => "no admin role",
         }
+    }
+}
+
+impl fmt::Display for Reason {
+    /// As [`as_str`](Self::as_str).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -317,6 +345,28 @@ mod tests {
             Err(denied) => (denied.reason(), false),
         };
         assert_eq!((reason.to_string().as_str(), said_yes), (why, yes));
+    }
+
+    #[test]
+    fn only_admins_run_the_instance() {
+        let (admin, alice) = (subject(1, "root", &[Role::Admin]), subject(2, "alice", &[]));
+        check(Some(&admin), Operate, Resource::Everything, "admin role", true);
+        check(
+            Some(&alice),
+            Operate,
+            Resource::Everything,
+            "no admin role",
+            false,
+        );
+        check(None, Operate, Resource::Everything, "not logged in", false);
+        // No list of a secret grants it.
+        check(
+            Some(&alice),
+            Operate,
+            secret(&Lists::default()),
+            "not in no list",
+            false,
+        );
     }
 
     #[test]

@@ -15,12 +15,12 @@ pub enum Target {
     Registration,
     /// The caller's own account.
     Account,
+    /// The instance itself: its seal, its keys. Admins only.
+    Instance,
     /// Mounts of the caller's workspace: its session's (`None`), or those of hosts. Each of them must be allowed.
     Mounts(Vec<Option<String>>),
     /// All mounts of the caller's workspace; where that is not allowed, its session's alone.
     EveryMount,
-    /// The instance as a whole: its seal, its keys. Admins only.
-    Instance,
 }
 
 /// A typed request: it names what it is about and which method of which engine runs it, so the gate can be generic.

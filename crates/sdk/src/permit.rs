@@ -9,7 +9,7 @@ use strongroom_base::{Clock, Monotonic, Name, Rng, Timestamp, limits};
 use strongroom_identity::{Directory, Session};
 use strongroom_ledger::{Ledger, Outcome};
 use strongroom_policy::{Allowed, Capability, Denied, Resource, Subject, decide};
-use strongroom_storage::{Change, CommitError, Storage};
+use strongroom_storage::{Change, CommitError, Note, Storage, Unavailable};
 
 use crate::{Error, Guarded, IndexRow, Mount, Opened, Protected, RequestRecord, Space};
 
@@ -42,7 +42,7 @@ impl Surroundings {
     pub async fn commit(
         &self,
         change: Change,
-        note: impl Fn(&Change) -> Result<Vec<u8>, Error>,
+        note: impl Fn(&Change) -> Result<Note, Error>,
     ) -> Result<Result<(), CommitError>, Error> {
         self.space.takes(&change)?;
         let mut tries = 0..limits::KEY_CHANGES_MET;
@@ -53,7 +53,8 @@ impl Surroundings {
                 Err(BarrierError::Damaged(EnvelopeError::Epoch(_))) => return Ok(Err(CommitError::Conflict)),
                 fence => fence?,
             };
-            fenced.note = Some(note(&fenced)?);
+            let note = note(&fenced)?;
+            fenced.notes.push(note);
             match self.storage.commit(fenced).await {
                 Err(CommitError::Conflict)
                     if tries.next().is_some() && self.barrier.has_moved(&fence).await.unwrap_or(false) => {}
@@ -98,7 +99,7 @@ impl Permit {
         surroundings: Arc<Surroundings>,
         deadline: Monotonic,
     ) -> Self {
-        record.add(|record| record.because(allowed.reason().to_string()));
+        record.add(|record| record.because(allowed.reason().as_str()));
         Self {
             caller,
             source,
@@ -202,7 +203,7 @@ impl Permit {
     /// Notes in the record that the request was about `name`.
     pub fn note(&self, mount: &Mount, name: &Name) {
         self.record
-            .add(|record| record.touch(&format!("{}/{name}", mount.path())));
+            .add(|record| record.touch([mount.path(), "/", &name.path()].concat()));
     }
 
     /// Decides about a row and, if `capability` is allowed, opens it. The record notes why.
@@ -346,7 +347,7 @@ impl Permit {
             Ok(allowed) => allowed.reason(),
             Err(denied) => denied.reason(),
         };
-        self.record.add(|record| record.because(reason.to_string()));
+        self.record.add(|record| record.because(reason.as_str()));
         decision.map(|_| ())
     }
 }
@@ -420,6 +421,12 @@ impl From<BarrierError> for Error {
             | BarrierError::DamagedKeys(..)
             | BarrierError::UnknownKek(..) => Self::internal(error),
         }
+    }
+}
+
+impl From<Unavailable> for Error {
+    fn from(cause: Unavailable) -> Self {
+        Self::Unavailable(cause.into())
     }
 }
 

@@ -7,6 +7,7 @@ mod answers;
 pub mod contract;
 mod embedded;
 mod memory;
+mod outbox;
 mod queue;
 mod recent;
 #[cfg(test)]
@@ -14,7 +15,6 @@ mod schedules;
 mod stage;
 mod sync;
 
-use std::collections::HashSet;
 use std::ops::Range;
 
 use async_trait::async_trait;
@@ -23,6 +23,8 @@ use strongroom_base::limits;
 pub use answers::{Answer, refuse, settle};
 pub use embedded::{Backend, Companion, Embedded, Failure, KeyRange};
 pub use memory::Memory;
+pub use outbox::{Note, OutboxKey, is_outbox, notes_in};
+pub use queue::{Waiting, fitting};
 pub use recent::Recent;
 pub use stage::{Group, Stage};
 
@@ -57,8 +59,8 @@ pub struct Change {
     pub puts: Vec<(Vec<u8>, Vec<u8>)>,
     /// Rows to remove; a missing one is no error.
     pub deletes: Vec<Vec<u8>>,
-    /// The audit record of the change. The notes of all changes of a group become one row of the outbox.
-    pub note: Option<Vec<u8>>,
+    /// The audit records of the change. The notes of all changes of a group become one row of the outbox for each node.
+    pub notes: Vec<Note>,
 }
 
 impl Change {
@@ -76,7 +78,7 @@ impl Change {
         let size = read
             .chain(put)
             .chain(deleted)
-            .chain(self.note.iter().map(Vec::len))
+            .chain(self.notes.iter().map(|note| note.bytes.len()))
             .sum();
         if size > limits::GROUP_BYTES {
             return Err(CommitError::TooLarge);
@@ -89,20 +91,19 @@ impl Change {
     }
 
     fn is_well_formed(&self) -> bool {
-        let mut written = HashSet::new();
+        let mut written: Vec<_> = self
+            .puts
+            .iter()
+            .map(|(key, _)| key)
+            .chain(&self.deletes)
+            .collect();
+        written.sort_unstable();
         self.preconditions
             .iter()
             .all(|precondition| !precondition.key.is_empty())
-            && self
-                .puts
-                .iter()
-                .all(|(key, _)| key.first().is_some_and(|&plane| plane != OUTBOX_PLANE))
-            && self
-                .puts
-                .iter()
-                .map(|(key, _)| key)
-                .chain(&self.deletes)
-                .all(|key| !key.is_empty() && written.insert(key))
+            && self.puts.iter().all(|(key, _)| !is_outbox(key))
+            && written.first().is_none_or(|first| !first.is_empty())
+            && written.windows(2).all(|pair| !matches!(pair, [a, b] if a == b))
     }
 }
 
@@ -155,6 +156,11 @@ pub trait Storage: Send + Sync + 'static {
     /// The row at `key`, as of the newest commit that was answered before this call.
     async fn get(&self, key: &[u8]) -> Result<Option<Row>, Unavailable>;
 
+    /// What [`Storage::get`] gives, from storage that has it without waiting; `None`: ask that.
+    fn get_now(&self, _key: &[u8]) -> Option<Result<Option<Row>, Unavailable>> {
+        None
+    }
+
     /// Rows with keys in `range`, in key order, at most `limit`; with `after`, only those behind that key.
     /// One page shows one moment: of every change, all or nothing.
     async fn scan(
@@ -179,20 +185,15 @@ pub trait Storage: Send + Sync + 'static {
     /// A caller that stops waiting does not stop the commit.
     async fn commit(&self, change: Change) -> Result<Revision, CommitError>;
 
+    /// Whether [`Storage::changes`] would show none after `after`, from storage that knows without waiting; false: ask
+    /// that.
+    fn is_unchanged_since(&self, _after: Revision) -> bool {
+        false
+    }
+
     /// Keys changed after `after`, oldest first, at most about `limit` (a change is never split).
     /// Compacted too when `after` lies ahead of every commit: then it is another storage's revision.
     async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, Unavailable>;
-}
-
-/// The first byte of every outbox key; the rest is the group's last revision, big-endian.
-pub const OUTBOX_PLANE: u8 = 4;
-
-/// The key of the outbox row of the group that ended with `revision`.
-#[must_use]
-pub fn outbox_key(revision: Revision) -> Vec<u8> {
-    let mut key = vec![OUTBOX_PLANE];
-    key.extend(revision.0.to_be_bytes());
-    key
 }
 
 /// The newest revision that the change feed of `storage` reaches.

@@ -41,7 +41,7 @@ async fn serve(home: PathBuf, bug: Option<Bug>) -> Result<()> {
         copies: Vec::new(),
         accept_restored: None,
     };
-    telemetry::start(config.log_format, config.log_level);
+    let _log = telemetry::start(config.log_format, config.log_level);
     let environment = Environment::of_process().context("there is no home")?;
     let announcement = Announcement::start(&Announcement::path_in(&home))?;
     let watched = |backend| Watched::new(backend, announcement, bug);

@@ -4,6 +4,7 @@
 mod access;
 mod audit;
 pub mod console;
+mod contexts;
 pub mod exit;
 pub mod failure;
 mod keys;
@@ -11,10 +12,12 @@ mod names;
 pub mod oo;
 mod operator;
 mod remote;
+mod seal;
+mod server;
 pub mod shell;
 mod slots;
 mod table;
-mod time;
+pub(crate) mod time;
 mod unseal;
 mod up;
 mod witness;
@@ -42,6 +45,7 @@ pub struct Strongroom {
 #[derive(Debug, Subcommand)]
 enum Command {
     Up(Box<up::Up>),
+    Server(Box<server::Server>),
     /// The names this program can be called by
     #[command(subcommand)]
     Names(names::Names),
@@ -57,7 +61,10 @@ enum Command {
     /// Vouch for the ledgers of others
     #[command(subcommand)]
     Witness(witness::Witness),
-    /// Look after an instance
+    /// Choose between servers; `oo login` logs in to the one in use
+    #[command(subcommand)]
+    Context(contexts::Contexts),
+    /// Look after an instance: its seal and its keys while it runs, its storage while it is stopped
     #[command(subcommand)]
     Operator(operator::Operator),
 }
@@ -70,6 +77,7 @@ impl Strongroom {
     pub fn run(self, console: Console) -> Result<(), Failure> {
         match self.command {
             Command::Up(up) => up.run(console),
+            Command::Server(server) => server.run(console),
             Command::Names(names::Names::Install(install)) => install.run(console),
             Command::Audit(audit) => audit.run(console),
             Command::Explain(explain) => run_async(explain.run(console)),
@@ -77,6 +85,7 @@ impl Strongroom {
             Command::Access(access::Access::Review(review)) => run_async(review.run(console)),
             Command::Search(search) => run_async(search.run(console)),
             Command::Witness(witness::Witness::Serve(serve)) => serve.run(console),
+            Command::Context(contexts) => run_async(contexts.run(console)),
             Command::Operator(operator) => operator.run(console),
         }
     }

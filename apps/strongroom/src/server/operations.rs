@@ -4,7 +4,6 @@
 //! only to this machine. Behind a proxy on the same machine every caller is local: let it not forward `/metrics`.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -20,8 +19,9 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use strongroom_core::Space;
+use strongroom_core::house::House;
 use strongroom_core::slots::SlotHealth;
-use strongroom_dialect_kit::{Caller, Route};
+use strongroom_dialect_kit::{Caller, Peer, Route};
 use tower::ServiceExt;
 
 /// The media type of OpenMetrics 1.0.
@@ -77,8 +77,8 @@ async fn readiness(State(operations): State<Operations>) -> Response {
     }
 }
 
-async fn metrics(State(operations): State<Operations>, peer: ConnectInfo<SocketAddr>) -> Response {
-    if !peer.0.ip().to_canonical().is_loopback() {
+async fn metrics(State(operations): State<Operations>, peer: ConnectInfo<Peer>) -> Response {
+    if !peer.0.address().ip().to_canonical().is_loopback() {
         return StatusCode::NOT_FOUND.into_response();
     }
     let mut text = String::new();
@@ -139,6 +139,23 @@ impl Collector for Slots {
     }
 }
 
+/// Whether a house is open.
+pub struct Seal(pub Arc<House>);
+
+impl fmt::Debug for Seal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seal")
+    }
+}
+
+impl Collector for Seal {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let gauge = ConstGauge::new(u64::from(!self.0.is_open()));
+        let help = "Whether the instance is sealed, or not made yet: 1 yes, 0 no";
+        gauge.encode(encoder.encode_descriptor("strongroom_sealed", help, None, gauge.metric_type())?)
+    }
+}
+
 /// The room on the disk, as it was last looked at.
 #[derive(Debug)]
 struct Disk(Arc<Space>);
@@ -195,6 +212,7 @@ mod tests {
     use super::*;
     use axum::body::{Body, to_bytes};
     use axum::http;
+    use std::net::SocketAddr;
 
     async fn ask(path: &str, peer: &str, is_ready: bool) -> (StatusCode, String) {
         let operations = Operations {
@@ -203,7 +221,7 @@ mod tests {
         };
         let peer: SocketAddr = peer.parse().unwrap();
         let request = http::Request::get(path)
-            .extension(ConnectInfo(peer))
+            .extension(ConnectInfo(Peer::new(peer)))
             .body(Body::empty())
             .unwrap();
         let response = router(operations, Router::new()).oneshot(request).await.unwrap();

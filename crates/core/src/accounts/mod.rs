@@ -8,3 +8,4 @@ pub use ops::{
     Account, Describe, IsSecure, Login, Malformed, Minted, PublicKey, PublicKeyPem, Refresh, Register,
     SessionFacts, WhoAmI,
 };
+pub(crate) use ops::{MintRoot, RootProof};

@@ -17,7 +17,10 @@ use crate::wire::audit::{
     RequestRequest,
 };
 use crate::wire::keys::{KeysReply, RotatedReply};
-
+use crate::wire::operator::{
+    CancelledReply, ConfirmRequest, InitReply, InitRequest, RecoverReply, RecoverRequest, RekeyReply,
+    RekeyRequest, RekeyStepReply, SealedReply, StatusReply, UnsealRequest,
+};
 use crate::wire::slots::{
     AddSlotRequest, AddedReply, CheckSlotsRequest, ChecksReply, DrillSlotRequest, DrilledReply,
     RemoveSlotRequest, RemovedReply, SlotsReply,
@@ -156,7 +159,7 @@ fn entry(template: &str, schemas: &mut SchemaGenerator) -> Option<Entry> {
     }
 }
 
-/// The same of the routes that run the instance, which are for admins.
+/// The same of the routes that run the instance.
 fn operator_entry(template: &str, schemas: &mut SchemaGenerator) -> Option<Entry> {
     let (summary, request, reply) = match template.strip_prefix(crate::PREFIX)? {
         "/operator/slots/list" => ("The seal slots", None, schema::<SlotsReply>(schemas)),
@@ -179,6 +182,38 @@ fn operator_entry(template: &str, schemas: &mut SchemaGenerator) -> Option<Entry
             "Prove on a copy that a seal slot alone opens the instance",
             Some(schema::<DrillSlotRequest>(schemas)),
             schema::<DrilledReply>(schemas),
+        ),
+        "/operator/status" => ("How the seal is", None, schema::<StatusReply>(schemas)),
+        "/operator/init" => (
+            "Make the instance; only where there is none, from the server's machine or over TLS",
+            Some(schema::<InitRequest>(schemas)),
+            schema::<InitReply>(schemas),
+        ),
+        "/operator/unseal" => (
+            "One step to open the seal",
+            Some(schema::<UnsealRequest>(schemas)),
+            schema::<StatusReply>(schemas),
+        ),
+        "/operator/seal" => ("Close the seal", None, schema::<SealedReply>(schemas)),
+        "/operator/generate-root" => (
+            "One step to a new root token, for those who hold enough shares",
+            Some(schema::<RecoverRequest>(schemas)),
+            schema::<RecoverReply>(schemas),
+        ),
+        "/operator/rekey" => (
+            "New shares for a seal slot",
+            Some(schema::<RekeyRequest>(schemas)),
+            schema::<RekeyReply>(schemas),
+        ),
+        "/operator/rekey/confirm" => (
+            "One of the new shares; when enough arrived, the old ones are worth nothing",
+            Some(schema::<ConfirmRequest>(schemas)),
+            schema::<RekeyStepReply>(schemas),
+        ),
+        "/operator/rekey/cancel" => (
+            "Keep the old shares, and drop the new ones",
+            None,
+            schema::<CancelledReply>(schemas),
         ),
         _ => return None,
     };

@@ -1,6 +1,6 @@
 //! What can be asked of the static engine, and what it answers: plain data.
 
-use strongroom_base::{MountUid, Name, SecretId};
+use strongroom_base::{MountUid, Name, SecretId, Slug};
 use strongroom_policy::{Capability, Lists};
 use strongroom_sdk::{Target, ops};
 use strongroom_secret::{SecretBytes, SecretText};
@@ -45,7 +45,7 @@ pub struct SecretRead {
     /// The current value: UTF-8 text.
     pub value: SecretBytes,
     /// The six lists, as slugs in alphabetical order.
-    pub lists: Lists<Vec<String>>,
+    pub lists: Lists<Vec<Slug>>,
 }
 
 /// Create or replace secrets: all of them in one commit, or none. Answers [`Saved`].

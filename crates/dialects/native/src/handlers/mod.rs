@@ -4,6 +4,7 @@ pub(crate) mod access;
 pub(crate) mod account;
 pub(crate) mod audit;
 pub(crate) mod keys;
+pub(crate) mod operator;
 pub(crate) mod slots;
 
 use axum::response::Response;
