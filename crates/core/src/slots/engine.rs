@@ -3,14 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
-use strongroom_barrier::RootKey;
+use strongroom_barrier::{Barrier, BarrierError, RootKey};
 use strongroom_base::{InstanceId, Rng, with_causes};
 use strongroom_sdk::{Error, Permit};
 use strongroom_seal::{
     CredentialName, Given, NewSlot, PassphraseError, Reach, Seal, SealError, ShareSet, Slot, SlotKind, Slots,
     Stretch, Threshold, TokenKey, Unreached,
 };
-use strongroom_secret::{SecretText, ct_eq};
+use strongroom_secret::SecretText;
 use strongroom_storage::{Change, Precondition, Revision, Storage};
 use tokio::sync::Mutex;
 
@@ -137,6 +137,13 @@ impl SealSlots {
         let parts = &self.0.parts;
         let (mut slots, revision) = self.load().await?;
         let id = slots.next_id();
+        // A root key that was replaced meanwhile must not get a slot: it opens nothing any more.
+        if !self.opens_keyring(&parts.root).await? {
+            return Err(Error::Conflict(
+                "the root key was replaced since this server opened the instance: start it again first"
+                    .to_owned(),
+            ));
+        }
         let made = self.make(id, op.kind, permit.rng()).await?;
         self.refuse_double(&slots, &made.kind).await?;
         if made.seal.is_weak() {
@@ -326,6 +333,16 @@ impl SealSlots {
         }
     }
 
+    /// Whether `root` is the instance's root key now.
+    async fn opens_keyring(&self, root: &RootKey) -> Result<bool, Error> {
+        let parts = &self.0.parts;
+        match Barrier::open(parts.storage.clone(), root, parts.rng.clone()).await {
+            Ok(_) => Ok(true),
+            Err(BarrierError::WrongRootKey) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Tries `slot`, and remembers what came of it.
     async fn trial(&self, slot: &Slot, given: &Given) -> Verdict {
         let parts = &self.0.parts;
@@ -333,8 +350,11 @@ impl SealSlots {
             return Verdict::NotTried;
         }
         let verdict = match slot.open(parts.instance, &*parts.reach, given).await {
-            Ok((root, _)) if ct_eq(root.expose(), parts.root.expose()) => Verdict::Opens,
-            Ok(_) => Verdict::Fails("it gives another root key".to_owned()),
+            Ok((root, _)) => match self.opens_keyring(&root).await {
+                Ok(true) => Verdict::Opens,
+                Ok(false) => Verdict::Fails("it gives another root key".to_owned()),
+                Err(error) => Verdict::Fails(with_causes(&error)),
+            },
             // What was given is for another slot.
             Err(Unreached::NoPassphrase) => return Verdict::NotTried,
             Err(Unreached::Shares(strongroom_seal::SharesError::None { .. })) => return Verdict::NotTried,
