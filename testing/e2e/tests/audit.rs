@@ -24,7 +24,12 @@ async fn walk(world: &World) -> Result<()> {
         for body in ["{}", "", "[", r#"{"a":1,"a":2}"#] {
             world.stranger()?.send(&row.call, body).await?;
             world.stranger()?.with("foreign").send(&row.call, body).await?;
-            alice.send(&row.call, body).await?;
+            // From an address of its own: what is asked of a house is not asked by anyone in particular.
+            world
+                .stranger()?
+                .with(alice.token())
+                .send(&row.call, body)
+                .await?;
             for token in ["made-up", admin.token()] {
                 world
                     .stranger()?
