@@ -67,11 +67,13 @@ pub enum Kind {
     Payload = 16,
     /// static engine: principal id ‖ mount id ‖ secret id → the secret's name; one row for each secret of a reader.
     ByPrincipal = 17,
+    /// static engine: time of removal ‖ secret id → where the removed secret lies.
+    Removed = 18,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Principal,
         Self::Password,
         Self::Session,
@@ -82,6 +84,7 @@ impl Kind {
         Self::TokenKey,
         Self::Payload,
         Self::ByPrincipal,
+        Self::Removed,
     ];
 
     /// What `docs/formats/record.md` calls it.
@@ -98,6 +101,7 @@ impl Kind {
             Self::TokenKey => "token key",
             Self::Payload => "payload",
             Self::ByPrincipal => "by principal",
+            Self::Removed => "removed",
         }
     }
 }

@@ -34,6 +34,10 @@ pub const PAGE: usize = 1000;
 pub const LEAF_PAGE: usize = 256;
 /// Versions of a secret that are kept, the current one included.
 pub const VERSIONS_KEPT: usize = 10;
+/// How long a removed secret can be had back; then it is purged.
+pub const REMOVED_KEPT: Ttl = Ttl::from_hours(30 * 24);
+/// Removed secrets that are purged in one commit.
+pub const PURGE_BATCH: usize = 200;
 /// Children of a folder.
 pub const FOLDER_CHILDREN: usize = 1_000_000;
 /// The time that a request may take.

@@ -286,7 +286,7 @@ impl Client {
             .await
     }
 
-    async fn post<R: serde::de::DeserializeOwned>(
+    pub(crate) async fn post<R: serde::de::DeserializeOwned>(
         &self,
         path: &'static str,
         body: &impl Serialize,

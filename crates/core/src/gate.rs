@@ -208,12 +208,14 @@ impl Core {
                 .map_err(|denied| refuse(record, denied))
         };
         let open = self.settings.open_registration;
+        let is_made = !matches!(target, Target::Mount(_));
         let hosts = match target {
             Target::Public => return Ok((decided(Resource::Public)?, Vec::new())),
             Target::Registration => return Ok((decided(Resource::Registration { open })?, Vec::new())),
             Target::Account => return Ok((decided(Resource::Account)?, Vec::new())),
             Target::EveryMount => None,
             Target::Mounts(hosts) => Some(hosts),
+            Target::Mount(host) => Some(vec![host]),
         };
         let mut allowed = decided(Resource::OwnMount)?;
         let session = &caller
@@ -233,9 +235,13 @@ impl Core {
             mounts.push(match host {
                 Some(host) if !self.mounts.is_at(&own, &host) => {
                     allowed = decided(Resource::OtherMount)?;
-                    self.mounts
-                        .ensure(session.workspace, &host, session.principal)
-                        .await?
+                    if is_made {
+                        self.mounts
+                            .ensure(session.workspace, &host, session.principal)
+                            .await?
+                    } else {
+                        self.mounts.by_host(session.workspace, &host).await?
+                    }
                 }
                 _ => own.clone(),
             });

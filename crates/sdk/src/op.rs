@@ -17,6 +17,9 @@ pub enum Target {
     Account,
     /// Mounts of the caller's workspace: its session's (`None`), or those of hosts. Each of them must be allowed.
     Mounts(Vec<Option<String>>),
+    /// One mount of the caller's workspace, which is not made if it is not there: its session's (`None`), or that of a
+    /// host.
+    Mount(Option<String>),
     /// All mounts of the caller's workspace; where that is not allowed, its session's alone.
     EveryMount,
 }

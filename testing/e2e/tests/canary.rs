@@ -107,6 +107,15 @@ impl Aviary {
         self.native_as(&token, args, code)
     }
 
+    /// [`Aviary::native`], with `stdin` to read.
+    fn native_given(&mut self, args: &[&str], stdin: &str, code: i32) -> Result<Ended> {
+        let mut command = self.strongroom(args)?;
+        command
+            .env("STRONGROOM_ADDR", self.world.server.url())
+            .env("STRONGROOM_TOKEN", self.planted.token());
+        self.run(&format!("strongroom {}", args.join(" ")), command, stdin, code)
+    }
+
     fn native_as(&mut self, token: &str, args: &[&str], code: i32) -> Result<Ended> {
         let mut command = self.strongroom(args)?;
         command
@@ -395,6 +404,7 @@ async fn drive_route(aviary: &Aviary, call: &str) -> Result<()> {
             expect(planted.ask(call, &json!({"text": VALUE})).await?, 200)?;
             expect(planted.ask(call, &json!({"text": [VALUE]})).await?, 400)?;
         }
+        _ if call.starts_with("POST /strongroom/v1/secrets/") => drive_secrets(aviary, call).await?,
         _ => bail!("`{call}` has no case here: drive it with the canaries, well and badly"),
     }
     // Every route also gets a token that nobody knows, and tokens in the URL.
@@ -406,6 +416,69 @@ async fn drive_route(aviary: &Aviary, call: &str) -> Result<()> {
         format!("?token={}", planted.token()),
     ] {
         stranger.send(&format!("{call}{leak}"), VALUE).await?;
+    }
+    Ok(())
+}
+
+/// Drives a route of the native dialect's secrets.
+async fn drive_secrets(aviary: &Aviary, call: &str) -> Result<()> {
+    let (planted, name) = (&aviary.planted, aviary.name());
+    let other = format!("other/{NAME}");
+    let cases = match call {
+        "POST /strongroom/v1/secrets/read" | "POST /strongroom/v1/secrets/describe" => vec![
+            (json!({"name": name}), 200),
+            (json!({"name": other}), 404),
+            (json!({"name": name, "app": NAME}), 403),
+            (json!({"name": [VALUE]}), 400),
+            (json!({"name": format!("{VALUE}/..")}), 400),
+        ],
+        "POST /strongroom/v1/secrets/put" => vec![
+            (json!({"name": format!("{name}/put"), "value": VALUE}), 200),
+            (
+                json!({"name": format!("{name}/put"), "value": VALUE, "expected": 7}),
+                409,
+            ),
+            (json!({"name": other, "value": VALUE}), 403),
+            (json!({"name": name, "value": [VALUE]}), 400),
+            (json!({"name": name, "value": VALUE, "expected": VALUE}), 400),
+            (
+                json!({"name": name, "value": VALUE, "lists": {"readers": [VALUE.to_uppercase()]}}),
+                400,
+            ),
+            (json!({"name": name, "value": VALUE.repeat(60_000)}), 413),
+        ],
+        "POST /strongroom/v1/secrets/rollback" => vec![
+            (json!({"name": name, "to": 1}), 200),
+            (json!({"name": name, "to": 99}), 404),
+            (json!({"name": other, "to": 1}), 403),
+            (json!({"name": name, "to": VALUE}), 400),
+        ],
+        "POST /strongroom/v1/secrets/remove" => vec![
+            (json!({"name": format!("{name}/put")}), 200),
+            (json!({"name": other}), 403),
+            (json!({"name": name, "for_good": VALUE}), 400),
+        ],
+        "POST /strongroom/v1/secrets/undelete" => vec![
+            (json!({"name": format!("{name}/put")}), 200),
+            (json!({"name": other}), 404),
+            (json!({"name": [VALUE]}), 400),
+        ],
+        "POST /strongroom/v1/secrets/list" => vec![
+            (json!({"prefix": SLUG}), 200),
+            (json!({"prefix": VALUE}), 200),
+            (json!({"prefix": [VALUE]}), 400),
+            (json!({"app": NAME}), 403),
+        ],
+        _ => bail!("`{call}` has no case here: drive it with the canaries, well and badly"),
+    };
+    for (body, status) in cases {
+        let reply = planted.ask(call, &body).await?;
+        ensure!(
+            reply.status == status,
+            "{call} answers {}: {}",
+            reply.status,
+            reply.text
+        );
     }
     Ok(())
 }
@@ -566,10 +639,48 @@ fn drive_command(aviary: &mut Aviary, name: &str) -> Result<()> {
         "strongroom access review" => {
             aviary.native(&["access", "review"], 1)?;
         }
-        "strongroom search" => {
-            let found = aviary.native(&["search", NAME], 0)?;
+        "strongroom search" | "strongroom secret search" => {
+            let args: Vec<&str> = name.split(' ').skip(1).chain([NAME]).collect();
+            let found = aviary.native(&args, 0)?;
             ensure!(found.out.contains(&secret), "{}", found.out);
-            aviary.native_as(TOKEN, &["search", NAME], 1)?;
+            aviary.native_as(TOKEN, &args, 1)?;
+        }
+        "strongroom secret get" => {
+            for form in ["table", "json", "yaml", "env"] {
+                let shown = aviary.native(&["secret", "get", &secret, "--output", form], 0)?;
+                ensure!(shown.out.contains(VALUE), "{}", shown.out);
+            }
+            aviary.native(&["secret", "get", &format!("other/{NAME}")], 1)?;
+            aviary.native_as(TOKEN, &["secret", "get", &secret], 1)?;
+        }
+        "strongroom secret put" => {
+            let put = ["secret", "put", &secret];
+            aviary.native_given(&put, VALUE, 0)?;
+            aviary.native_given(&["secret", "put", &format!("other/{NAME}")], VALUE, 1)?;
+            aviary.native_given(&[&put[..], &["--cas", "1"]].concat(), VALUE, 1)?;
+            aviary.native_given(&put, &VALUE.repeat(60_000), 1)?;
+            let file = aviary.world.home.path().join("value");
+            fs::write(&file, VALUE)?;
+            let file = file.to_string_lossy().into_owned();
+            aviary.native(&[&put[..], &["--from-file", &file]].concat(), 0)?;
+        }
+        "strongroom secret list" | "strongroom secret meta" | "strongroom secret history" => {
+            let args: Vec<&str> = name.split(' ').skip(1).chain([secret.as_str()]).collect();
+            for form in ["table", "json", "yaml", "env"] {
+                aviary.native(&[&args[..], &["--output", form]].concat(), 0)?;
+            }
+            aviary.native_as(TOKEN, &args, 1)?;
+        }
+        "strongroom secret rollback" => {
+            aviary.native(&["secret", "rollback", &secret, "99"], 1)?;
+            aviary.native(&["secret", "rollback", &format!("other/{NAME}"), "1"], 1)?;
+        }
+        "strongroom secret rm" | "strongroom secret undelete" => {
+            let args: Vec<&str> = name.split(' ').skip(1).collect();
+            aviary.native(&["secret", "rm", &secret], 0)?;
+            aviary.native(&["secret", "undelete", &secret], 0)?;
+            aviary.native(&[&args[..], &[&format!("other/{NAME}")]].concat(), 1)?;
+            aviary.native_as(TOKEN, &[&args[..], &[&secret]].concat(), 1)?;
         }
         "oo login" => {
             aviary.oo_logged_in(&["login", SLUG], &format!("{PASSPHRASE}\n"), 0)?;
@@ -662,7 +773,9 @@ fn copy_of(from: &std::path::Path, to: &std::path::Path) -> Command {
 fn may_hold(reply: &Reply, found: &Found) -> bool {
     let is_token = found.what == "token of a login";
     match reply.call.as_str() {
-        "POST /secret-svc/secrets" => reply.status == 200 && found.what == "value",
+        "POST /secret-svc/secrets" | "POST /strongroom/v1/secrets/read" => {
+            reply.status == 200 && found.what == "value"
+        }
         "POST /user-svc/login"
         | "POST /user-svc/register"
         | "POST /user-svc/refresh-token"
@@ -674,7 +787,12 @@ fn may_hold(reply: &Reply, found: &Found) -> bool {
 /// As [`may_hold`], for what a command prints.
 fn may_print(what: &str, found: &Found) -> bool {
     match found.what {
-        "value" => what == format!("standard output of oo secret list {NAME} --show"),
+        "value" => {
+            what == format!("standard output of oo secret list {NAME} --show")
+                || what.starts_with(&format!(
+                    "standard output of strongroom secret get {SLUG}/{NAME} "
+                ))
+        }
         "token of a login" => what == "standard output of oo token",
         _ => false,
     }

@@ -9,7 +9,9 @@ pub mod failure;
 mod names;
 pub mod oo;
 mod operator;
+mod output;
 mod remote;
+mod secret;
 pub mod shell;
 mod table;
 mod time;
@@ -51,6 +53,9 @@ enum Command {
     #[command(subcommand)]
     Access(access::Access),
     Search(access::Search),
+    /// Work with secrets
+    #[command(subcommand)]
+    Secret(secret::Secret),
     /// Vouch for the ledgers of others
     #[command(subcommand)]
     Witness(witness::Witness),
@@ -73,6 +78,7 @@ impl Strongroom {
             Command::WhoCan(who_can) => run_async(who_can.run(console)),
             Command::Access(access::Access::Review(review)) => run_async(review.run(console)),
             Command::Search(search) => run_async(search.run(console)),
+            Command::Secret(secret) => run_async(secret.run(console)),
             Command::Witness(witness::Witness::Serve(serve)) => serve.run(console),
             Command::Operator(operator) => operator.run(console),
         }

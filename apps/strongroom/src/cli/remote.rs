@@ -13,8 +13,9 @@ use strongroom_tlog::{Checkpoint, Hash, Note, VerifierKey, verify_consistency};
 use crate::cli::console::Console;
 use crate::cli::failure::Failure;
 use crate::cli::oo::{Context, Overrides};
+use crate::cli::output::{Form, Printer};
 
-/// How results are printed.
+/// How results of what is not asked of a server are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Output {
     /// For people
@@ -39,14 +40,14 @@ pub(super) struct Remote {
     ca_file: Option<PathBuf>,
     /// How results are printed
     #[arg(long, value_name = "FORM", value_enum, default_value = "table")]
-    pub(super) output: Output,
+    pub(super) output: Form,
 }
 
 /// A server that has been asked for its newest checkpoint, and did not take anything back.
 pub(super) struct Asked {
     pub(super) client: Client,
     pub(super) console: Console,
-    pub(super) output: Output,
+    pub(super) output: Form,
 }
 
 impl Remote {
@@ -73,6 +74,11 @@ impl Remote {
 }
 
 impl Asked {
+    /// A printer of a list in the form that was asked for.
+    pub(super) fn printer<const N: usize>(&self, header: [&str; N]) -> Printer<N> {
+        Printer::new(self.output, header)
+    }
+
     /// Prints one JSON document on a line.
     pub(super) fn print_json(&mut self, document: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string(document).map_err(|error| Failure::of(&error))?;

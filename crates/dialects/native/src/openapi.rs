@@ -16,6 +16,10 @@ use crate::wire::audit::{
     GrowthReply, GrowthRequest, LeavesReply, LeavesRequest, ProofReply, ProofRequest, RequestReply,
     RequestRequest,
 };
+use crate::wire::secrets::{
+    FactsReply, ListReply, ListRequest, NameRequest, PutRequest, ReadReply, ReadRequest, RemoveReply,
+    RemoveRequest, RollbackRequest, VersionReply,
+};
 
 /// What the document says of one route.
 struct Entry {
@@ -125,6 +129,41 @@ fn entry(template: &str, schemas: &mut SchemaGenerator) -> Option<Entry> {
             "What is odd about who may read what, for admins",
             schema::<ReviewRequest>,
             schema::<ReviewReply>,
+        ),
+        "/secrets/read" => entry(
+            "The value of a secret, or of an earlier version of it",
+            schema::<ReadRequest>,
+            schema::<ReadReply>,
+        ),
+        "/secrets/put" => entry(
+            "Create a secret, or give it a new value",
+            schema::<PutRequest>,
+            schema::<VersionReply>,
+        ),
+        "/secrets/rollback" => entry(
+            "Make a new version with the value of an earlier one",
+            schema::<RollbackRequest>,
+            schema::<VersionReply>,
+        ),
+        "/secrets/remove" => entry(
+            "Remove a secret, to be had back for 30 days or for good",
+            schema::<RemoveRequest>,
+            schema::<RemoveReply>,
+        ),
+        "/secrets/undelete" => entry(
+            "Have a removed secret back",
+            schema::<NameRequest>,
+            schema::<VersionReply>,
+        ),
+        "/secrets/describe" => entry(
+            "What is known of a secret beside its value",
+            schema::<NameRequest>,
+            schema::<FactsReply>,
+        ),
+        "/secrets/list" => entry(
+            "The secrets that the caller may read, without their values",
+            schema::<ListRequest>,
+            schema::<ListReply>,
         ),
         "/secrets/search" => entry(
             "Names that the caller may read",

@@ -6,7 +6,7 @@ use strongroom_core::Core;
 use strongroom_dialect_kit::Caller::{Anyone, LoggedIn};
 use strongroom_dialect_kit::Route;
 
-use crate::handlers::{access, account, audit, document};
+use crate::handlers::{access, account, audit, document, secrets};
 
 /// The table that the router is built from.
 #[must_use]
@@ -22,7 +22,14 @@ pub fn routes() -> Vec<Route<Arc<Core>>> {
         Route::post("/strongroom/v1/access/explain", LoggedIn, access::explain),
         Route::post("/strongroom/v1/access/who-can", LoggedIn, access::who_can),
         Route::post("/strongroom/v1/access/review", LoggedIn, access::review),
-        Route::post("/strongroom/v1/secrets/search", LoggedIn, access::search),
+        Route::post("/strongroom/v1/secrets/read", LoggedIn, secrets::read),
+        Route::post("/strongroom/v1/secrets/put", LoggedIn, secrets::put),
+        Route::post("/strongroom/v1/secrets/rollback", LoggedIn, secrets::rollback),
+        Route::post("/strongroom/v1/secrets/remove", LoggedIn, secrets::remove),
+        Route::post("/strongroom/v1/secrets/undelete", LoggedIn, secrets::undelete),
+        Route::post("/strongroom/v1/secrets/describe", LoggedIn, secrets::describe),
+        Route::post("/strongroom/v1/secrets/list", LoggedIn, secrets::list),
+        Route::post("/strongroom/v1/secrets/search", LoggedIn, secrets::search),
     ]
 }
 

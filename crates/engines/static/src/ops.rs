@@ -1,11 +1,18 @@
 //! What can be asked of the static engine, and what it answers: plain data.
 
+mod one;
+
 use strongroom_base::{MountUid, Name, SecretId};
 use strongroom_policy::{Capability, Lists};
 use strongroom_sdk::{Target, ops};
 use strongroom_secret::{SecretBytes, SecretText};
 
 use crate::StaticEngine;
+
+pub use one::{
+    BrowseSecrets, Browsed, DescribeSecret, Gone, PutSecret, ReadSecret, Removal, RemoveSecret,
+    RestoreSecret, RollBack, SavedVersion, SecretFacts, SecretName, ValueRead, VersionFacts,
+};
 
 /// Which mounts a request is about.
 #[derive(Debug, Default)]

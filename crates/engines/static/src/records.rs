@@ -42,6 +42,9 @@ pub(crate) struct Version {
     /// Where its payload row is; `None` while it is inside the secret's record.
     #[n(2)]
     pub(crate) slot: Option<u32>,
+    /// Who saved it; `None` in versions that are older than this field.
+    #[n(3)]
+    pub(crate) by: Option<PrincipalId>,
 }
 
 /// Where the current value is.
@@ -64,6 +67,24 @@ pub(crate) struct PayloadRecord {
     pub(crate) value: SecretBytes,
 }
 
+/// A secret that was removed and can be had back: it lies beside its mount, under its name.
+#[derive(Encode, Decode)]
+pub(crate) struct RemovedRecord {
+    #[n(0)]
+    pub(crate) secret: SecretRecord,
+    #[n(1)]
+    pub(crate) at: Timestamp,
+}
+
+/// An index row: where a removed secret lies, by the time of its removal.
+#[derive(Encode, Decode)]
+pub(crate) struct RemovedAt {
+    #[n(0)]
+    pub(crate) mount: MountId,
+    #[n(1)]
+    pub(crate) segments: Vec<String>,
+}
+
 /// An index row: the name of a secret that a principal may read.
 #[derive(Encode, Decode)]
 pub(crate) struct ReadableBy {
@@ -74,11 +95,20 @@ pub(crate) struct ReadableBy {
 impl Record for SecretRecord {}
 impl Record for PayloadRecord {}
 impl Record for ReadableBy {}
+impl Record for RemovedRecord {}
+impl Record for RemovedAt {}
 impl IndexRow for ReadableBy {}
 
 impl Named for ReadableBy {
     fn into_name(self) -> Name {
         Name::from_stored(self.segments)
+    }
+}
+
+impl SecretRecord {
+    /// The number of the current version.
+    pub(crate) fn current_version(&self) -> u32 {
+        self.versions.last().map_or(0, |version| version.number)
     }
 }
 
@@ -90,6 +120,25 @@ impl Protected for SecretRecord {
     fn owner(&self) -> PrincipalId {
         self.owner
     }
+}
+
+impl Protected for RemovedRecord {
+    fn lists(&self) -> &Lists {
+        &self.secret.lists
+    }
+
+    fn owner(&self) -> PrincipalId {
+        self.secret.owner
+    }
+}
+
+/// The index row of what was removed `at` a time.
+pub(crate) fn removed_key(workspace: WorkspaceId, at: Timestamp, secret: SecretId) -> StorageKey {
+    planes::ordered(
+        workspace,
+        Kind::Removed,
+        &[&at.as_millis().to_be_bytes(), secret.as_bytes()],
+    )
 }
 
 pub(crate) fn payload_key(mount: &Mount, secret: SecretId, slot: u32) -> StorageKey {
@@ -144,7 +193,22 @@ impl RowKeeper for StaticEngine {
                 workspace,
                 mount,
                 segments: Some(segments),
-            } if *workspace != WorkspaceId::SYSTEM => ties(&row.open()?, *workspace, *mount, segments)?,
+            } if *workspace != WorkspaceId::SYSTEM && mount.is_aside() => {
+                let RemovedRecord { secret, at } = row.open()?;
+                let index = removed_key(*workspace, at, secret.id);
+                ties(&secret, *workspace, None, segments)?.owning(index, found_at(mount.home(), segments))
+            }
+            Place::Name {
+                workspace,
+                mount,
+                segments: Some(segments),
+            } if *workspace != WorkspaceId::SYSTEM => ties(&row.open()?, *workspace, Some(*mount), segments)?,
+            Place::Ordered {
+                kind: Kind::Removed, ..
+            } => {
+                let RemovedAt { mount, segments } = row.open()?;
+                Ties::of_owned(found_at(mount, &segments))
+            }
             Place::Ordered {
                 kind: Kind::Payload, ..
             } => Ties::of_owned(row.open::<PayloadRecord>()?.version.to_be_bytes()),
@@ -157,11 +221,12 @@ impl RowKeeper for StaticEngine {
     }
 }
 
-/// What `secret`, whose name is `segments`, says of its payloads, its index rows and the principals of its lists.
+/// What `secret`, whose name is `segments`, says of its payloads, its index rows in `mount` (none for a removed one) and
+/// the principals of its lists.
 fn ties(
     secret: &SecretRecord,
     workspace: WorkspaceId,
-    mount: MountId,
+    mount: Option<MountId>,
     segments: &[String],
 ) -> Result<Ties, RowFlaw> {
     let current = secret.versions.last();
@@ -178,12 +243,19 @@ fn ties(
             ties = ties.owning(key, version.number.to_be_bytes());
         }
     }
-    for reader in secret.lists.readers.iter() {
-        let key = by_principal_in(workspace, mount, reader, secret.id);
-        ties = ties.owning(key, spelled(segments));
+    if let Some(mount) = mount {
+        for reader in secret.lists.readers.iter() {
+            let key = by_principal_in(workspace, mount, reader, secret.id);
+            ties = ties.owning(key, spelled(segments));
+        }
     }
     let principals = secret.lists.each().into_iter().flat_map(PrincipalSet::iter);
     Ok(ties.needing(principals.chain([secret.owner]).map(principal_key)))
+}
+
+/// What a removed secret and its index row say of each other: its mount and name.
+fn found_at(mount: MountId, segments: &[String]) -> Vec<u8> {
+    [&mount.0.to_be_bytes()[..], spelled(segments).as_bytes()].concat()
 }
 
 /// A name as one text: no segment holds the separator.
@@ -215,11 +287,13 @@ mod tests {
                     number: 1,
                     created: Timestamp::from_millis(3),
                     slot: Some(0),
+                    by: None,
                 },
                 Version {
                     number: 2,
                     created: Timestamp::from_millis(4),
                     slot: None,
+                    by: None,
                 },
             ],
             current: Payload::Inline(SecretBytes::new(b"v".to_vec())),
@@ -242,5 +316,22 @@ mod tests {
             segments: vec!["a".into(), "b".into()],
         };
         assert_eq!(hex(&readable), "818261616162");
+        let saved = Version {
+            number: 3,
+            created: Timestamp::from_millis(5),
+            slot: None,
+            by: Some(owner),
+        };
+        assert_eq!(hex(&saved), format!("840305f650{one}"));
+        let removed = RemovedRecord {
+            secret,
+            at: Timestamp::from_millis(6),
+        };
+        assert!(hex(&removed).starts_with(&format!("828750{two}86")) && hex(&removed).ends_with("030406"));
+        let index = RemovedAt {
+            mount: MountId(7),
+            segments: vec!["a".into()],
+        };
+        assert_eq!(hex(&index), "8207816161");
     }
 }

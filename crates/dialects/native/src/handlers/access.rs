@@ -3,12 +3,11 @@
 use axum::response::Response;
 use strongroom_core::audit::Explain;
 use strongroom_dialect_kit::Body;
-use strongroom_engine_static::ops::{ReviewAccess, SearchNames, WhoCan};
+use strongroom_engine_static::ops::{ReviewAccess, WhoCan};
 
 use crate::call::Call;
 use crate::wire::access::{
-    ExplainReply, ExplainRequest, ReviewReply, ReviewRequest, SearchReply, SearchRequest, WhoCanReply,
-    WhoCanRequest,
+    ExplainReply, ExplainRequest, ReviewReply, ReviewRequest, WhoCanReply, WhoCanRequest,
 };
 
 pub(crate) async fn explain(call: Call, body: Body) -> Response {
@@ -32,9 +31,4 @@ pub(crate) async fn who_can(call: Call, body: Body) -> Response {
 pub(crate) async fn review(call: Call, body: Body) -> Response {
     let decode = |request: ReviewRequest| Ok(ReviewAccess::from(request));
     call.ask_json(body, decode, ReviewReply::from).await
-}
-
-pub(crate) async fn search(call: Call, body: Body) -> Response {
-    let decode = |request: SearchRequest| Ok(SearchNames::from(request));
-    call.ask_json(body, decode, SearchReply::from).await
 }
