@@ -7,6 +7,7 @@
 mod error;
 mod http;
 pub mod native;
+pub mod people;
 pub mod secrets;
 mod wire;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use strongroom_barrier::Stored;
 use strongroom_base::{RequestId, limits};
-use strongroom_identity::{Session, SessionKey, Sessions, Standing};
+use strongroom_identity::{Session, SessionKey, Sessions};
 use strongroom_ledger::{Ledger, Outcome, Record};
 use strongroom_policy::{Allowed, Capability, Denied, Resource, decide};
 use strongroom_sdk::{Caller, Error, Mount, NotProved, Op, Permit, RequestRecord, Surroundings, Target};
@@ -163,8 +163,8 @@ impl Core {
             .directory
             .by_id(session.record.principal)
             .await?;
-        let Some(principal) = principal.filter(|principal| principal.record.standing == Standing::Active)
-        else {
+        let began = session.record.term.created;
+        let Some(principal) = principal.filter(|principal| principal.record.admits(began)) else {
             return Ok(None);
         };
         let subject = principal.record.subject();
@@ -213,6 +213,7 @@ impl Core {
             Target::Public => return Ok((decided(Resource::Public)?, Vec::new())),
             Target::Registration => return Ok((decided(Resource::Registration { open })?, Vec::new())),
             Target::Account => return Ok((decided(Resource::Account)?, Vec::new())),
+            Target::Instance => return Ok((decided(Resource::Everything)?, Vec::new())),
             Target::EveryMount => None,
             Target::Mounts(hosts) => Some(hosts),
             Target::Mount(host) => Some(vec![host]),

@@ -6,7 +6,7 @@
 mod directory;
 mod session;
 
-pub use directory::{Directory, Principal, Standing, principal_key};
+pub use directory::{Directory, Principal, PrincipalKind, Standing, principal_key};
 pub use session::{Session, SessionKey, Sessions};
 
 use strongroom_base::MountId;

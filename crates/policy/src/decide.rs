@@ -29,6 +29,8 @@ pub enum Capability {
     ChangeDeleters,
     /// See who may do what to a secret, and what the ledger has sealed about it.
     Review,
+    /// Make, change and end the accounts and sessions of others.
+    Manage,
 }
 
 /// What it is asked of.
@@ -196,7 +198,7 @@ fn list_name(capability: Capability) -> &'static str {
         Capability::ChangeReaders => "canChangeReaders",
         Capability::ChangeWriters => "canChangeWriters",
         Capability::ChangeDeleters => "canChangeDeleters",
-        Capability::Connect | Capability::UseAccount | Capability::Review => "no list",
+        Capability::Connect | Capability::UseAccount | Capability::Review | Capability::Manage => "no list",
     }
 }
 
@@ -275,7 +277,7 @@ fn list_for(capability: Capability, lists: &Lists) -> Option<&PrincipalSet> {
         Capability::ChangeReaders => Some(&lists.can_change_readers),
         Capability::ChangeWriters => Some(&lists.can_change_writers),
         Capability::ChangeDeleters => Some(&lists.can_change_deleters),
-        Capability::Connect | Capability::UseAccount | Capability::Review => None,
+        Capability::Connect | Capability::UseAccount | Capability::Review | Capability::Manage => None,
     }
 }
 

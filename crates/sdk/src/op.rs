@@ -15,6 +15,8 @@ pub enum Target {
     Registration,
     /// The caller's own account.
     Account,
+    /// The instance as a whole: the accounts of others.
+    Instance,
     /// Mounts of the caller's workspace: its session's (`None`), or those of hosts. Each of them must be allowed.
     Mounts(Vec<Option<String>>),
     /// One mount of the caller's workspace, which is not made if it is not there: its session's (`None`), or that of a

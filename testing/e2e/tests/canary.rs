@@ -124,6 +124,14 @@ impl Aviary {
         self.run(&format!("strongroom {}", args.join(" ")), command, "", code)
     }
 
+    /// A token of the administrator, which no command prints.
+    fn admin_token(&self) -> Result<String> {
+        let credentials: serde_json::Value =
+            serde_json::from_slice(&fs::read(self.world.home.credentials())?)?;
+        let token = credentials.get("root_token").and_then(|token| token.as_str());
+        Ok(token.context("a root token")?.to_owned())
+    }
+
     fn strongroom(&self, args: &[&str]) -> Result<Command> {
         let mut command = self.world.home.command("strongroom")?;
         command.args(args);
@@ -404,6 +412,11 @@ async fn drive_route(aviary: &Aviary, call: &str) -> Result<()> {
             expect(planted.ask(call, &json!({"text": VALUE})).await?, 200)?;
             expect(planted.ask(call, &json!({"text": [VALUE]})).await?, 400)?;
         }
+        _ if call.starts_with("POST /strongroom/v1/principals/")
+            || call.starts_with("POST /strongroom/v1/tokens/") =>
+        {
+            drive_people(aviary, call).await?;
+        }
         _ if call.starts_with("POST /strongroom/v1/secrets/") => drive_secrets(aviary, call).await?,
         _ => bail!("`{call}` has no case here: drive it with the canaries, well and badly"),
     }
@@ -416,6 +429,62 @@ async fn drive_route(aviary: &Aviary, call: &str) -> Result<()> {
         format!("?token={}", planted.token()),
     ] {
         stranger.send(&format!("{call}{leak}"), VALUE).await?;
+    }
+    Ok(())
+}
+
+/// Drives a route of the native dialect's principals and tokens.
+async fn drive_people(aviary: &Aviary, call: &str) -> Result<()> {
+    let (planted, admin) = (&aviary.planted, aviary.world.admin().await?);
+    let account = |slug: &str, password: &str| json!({"kind": "user", "slug": slug, "password": password, "name": NAME});
+    let cases = match call {
+        "POST /strongroom/v1/principals/add" => vec![
+            (&admin, account(&format!("{SLUG}-2"), PASSPHRASE), 200),
+            (&admin, account(SLUG, PASSPHRASE), 409),
+            (&admin, account(&PASSPHRASE.to_uppercase(), VALUE), 400),
+            (
+                &admin,
+                json!({"kind": VALUE, "slug": SLUG, "password": [PASSPHRASE]}),
+                400,
+            ),
+            (planted, account("other", PASSPHRASE), 403),
+        ],
+        "POST /strongroom/v1/principals/list" => vec![
+            (&admin, json!({}), 200),
+            (&admin, json!({"after": [VALUE]}), 400),
+            (planted, json!({}), 403),
+        ],
+        "POST /strongroom/v1/principals/disable" | "POST /strongroom/v1/principals/enable" => vec![
+            (&admin, json!({"slug": format!("{SLUG}-2")}), 200),
+            (&admin, json!({"slug": "nobody"}), 404),
+            (&admin, json!({"slug": VALUE.to_uppercase()}), 400),
+            (planted, json!({"slug": SLUG}), 403),
+        ],
+        "POST /strongroom/v1/tokens/list" => vec![
+            (planted, json!({}), 200),
+            (&admin, json!({"slug": SLUG}), 200),
+            (planted, json!({"after": VALUE}), 400),
+            (planted, json!({"slug": SLUG}), 403),
+        ],
+        "POST /strongroom/v1/tokens/revoke" => vec![
+            (planted, json!({"id": VALUE}), 400),
+            (planted, json!({"id": planted.token()}), 400),
+            (
+                planted,
+                json!({"id": "01a20e85-1d67-749b-9e3b-3437a2bacad8"}),
+                404,
+            ),
+        ],
+        _ => bail!("`{call}` has no case here: drive it with the canaries, well and badly"),
+    };
+    for (caller, body, status) in cases {
+        let reply = caller.ask(call, &body).await?;
+        ensure!(
+            reply.status == status,
+            "{call} {body} answers {}: {}",
+            reply.status,
+            reply.text
+        );
     }
     Ok(())
 }
@@ -670,6 +739,56 @@ fn drive_command(aviary: &mut Aviary, name: &str) -> Result<()> {
                 aviary.native(&[&args[..], &["--output", form]].concat(), 0)?;
             }
             aviary.native_as(TOKEN, &args, 1)?;
+        }
+        "strongroom user add" | "strongroom service add" => {
+            let args: Vec<&str> = name.split(' ').skip(1).collect();
+            let admin = aviary.admin_token()?;
+            let mut command = aviary.strongroom(&[&args[..], &[&format!("{SLUG}-{}", args[0])]].concat())?;
+            command
+                .env("STRONGROOM_ADDR", aviary.world.server.url())
+                .env("STRONGROOM_TOKEN", &admin);
+            aviary.run(name, command, &format!("{PASSPHRASE}\n"), 0)?;
+            aviary.native_given(&[&args[..], &["other"]].concat(), PASSPHRASE, 1)?;
+            aviary.native_given(&[&args[..], &[SLUG]].concat(), PASSPHRASE, 1)?;
+        }
+        "strongroom user list" | "strongroom service list" => {
+            let args: Vec<&str> = name.split(' ').skip(1).collect();
+            let admin = aviary.admin_token()?;
+            for form in ["table", "json", "yaml", "env"] {
+                aviary.native_as(&admin, &[&args[..], &["--output", form]].concat(), 0)?;
+            }
+            aviary.native(&args, 1)?;
+        }
+        "strongroom user disable"
+        | "strongroom user enable"
+        | "strongroom service disable"
+        | "strongroom service enable" => {
+            let args: Vec<&str> = name.split(' ').skip(1).collect();
+            let admin = aviary.admin_token()?;
+            aviary.native_as(&admin, &[&args[..], &[&format!("{SLUG}-2")]].concat(), 0)?;
+            aviary.native(&[&args[..], &[SLUG]].concat(), 1)?;
+        }
+        "strongroom token list" => {
+            for form in ["table", "json", "yaml", "env"] {
+                aviary.native(&["token", "list", "--output", form], 0)?;
+            }
+            aviary.native_as(TOKEN, &["token", "list"], 1)?;
+        }
+        "strongroom token revoke" => {
+            let token = aviary.planted.token().to_owned();
+            aviary.native(&["token", "revoke", VALUE], 1)?;
+            aviary.native_as(
+                TOKEN,
+                &["token", "revoke", "01a20e85-1d67-749b-9e3b-3437a2bacad8"],
+                1,
+            )?;
+            // A token in the place of its id is not said again.
+            let refused = run(aviary.strongroom(&["token", "revoke", &token])?, "")?;
+            ensure!(
+                refused.code == 1 && !refused.err.contains(&token),
+                "{}",
+                refused.err
+            );
         }
         "strongroom secret rollback" => {
             aviary.native(&["secret", "rollback", &secret, "99"], 1)?;

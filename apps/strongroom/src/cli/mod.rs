@@ -10,11 +10,13 @@ mod names;
 pub mod oo;
 mod operator;
 mod output;
+mod principal;
 mod remote;
 mod secret;
 pub mod shell;
 mod table;
 mod time;
+mod token;
 mod up;
 mod witness;
 mod yaml;
@@ -56,6 +58,15 @@ enum Command {
     /// Work with secrets
     #[command(subcommand)]
     Secret(secret::Secret),
+    /// Look after the accounts of people
+    #[command(subcommand)]
+    User(principal::Principal),
+    /// Look after the accounts of programs
+    #[command(subcommand)]
+    Service(principal::Principal),
+    /// See and revoke what logins have left
+    #[command(subcommand)]
+    Token(token::Token),
     /// Vouch for the ledgers of others
     #[command(subcommand)]
     Witness(witness::Witness),
@@ -78,6 +89,9 @@ impl Strongroom {
             Command::WhoCan(who_can) => run_async(who_can.run(console)),
             Command::Access(access::Access::Review(review)) => run_async(review.run(console)),
             Command::Search(search) => run_async(search.run(console)),
+            Command::User(user) => run_async(user.run("user", console)),
+            Command::Service(service) => run_async(service.run("service", console)),
+            Command::Token(token) => run_async(token.run(console)),
             Command::Secret(secret) => run_async(secret.run(console)),
             Command::Witness(witness::Witness::Serve(serve)) => serve.run(console),
             Command::Operator(operator) => operator.run(console),

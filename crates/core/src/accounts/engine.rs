@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use strongroom_auth_password::{LoginError, Passwords, SetError};
+use strongroom_auth_password::{LoginError, Passwords};
 use strongroom_base::{LeaseId, Slug, Timestamp, WorkspaceId, limits};
 use strongroom_identity::{Principal, Session, SessionKey, Sessions};
 use strongroom_lease::Term;
@@ -17,6 +17,7 @@ use super::ops::{
     Account, Describe, IsSecure, Login, Malformed, Minted, PublicKey, PublicKeyPem, Refresh, Register,
     SessionFacts, WhoAmI,
 };
+use super::people::password_refused;
 use crate::instance::Settings;
 use crate::mounts::Mounts;
 use crate::tokens::{TokenForm, TokenKey};
@@ -86,11 +87,7 @@ impl Accounts {
         self.passwords
             .set(&mut change, principal.id, op.password, permit.rng())
             .await
-            .map_err(|error| match error {
-                SetError::Length => Error::invalid("password", error),
-                SetError::Busy { retry_after } => Error::RateLimited { retry_after },
-                SetError::Barrier(error) => error.into(),
-            })?;
+            .map_err(password_refused)?;
         note_slug(permit, &slug);
         let minted = self
             .welcome(permit, change, &principal, &op.host, device, op.form)
@@ -289,17 +286,17 @@ impl Accounts {
     }
 }
 
-fn note_slug(permit: &Permit, slug: &Slug) {
+pub(super) fn note_slug(permit: &Permit, slug: &Slug) {
     permit
         .record()
         .add(|record| record.touch(&format!("users/{slug}")));
 }
 
-fn parse_slug(text: &str) -> Result<Slug, Error> {
+pub(super) fn parse_slug(text: &str) -> Result<Slug, Error> {
     Slug::new(text).map_err(|error| Error::invalid("slug", error))
 }
 
-fn label(field: &str, text: String) -> Result<String, Error> {
+pub(super) fn label(field: &str, text: String) -> Result<String, Error> {
     if text.len() > limits::LABEL_BYTES || text.chars().any(char::is_control) {
         let why = format!(
             "must be at most {} bytes without control characters",
@@ -310,6 +307,6 @@ fn label(field: &str, text: String) -> Result<String, Error> {
     Ok(text)
 }
 
-fn no_caller() -> Error {
+pub(super) fn no_caller() -> Error {
     Error::internal("the gate gave a permit without a caller")
 }

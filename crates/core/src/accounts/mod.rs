@@ -2,9 +2,16 @@
 
 mod engine;
 mod ops;
+mod people;
+mod people_ops;
 
 pub use engine::Accounts;
 pub use ops::{
     Account, Describe, IsSecure, Login, Malformed, Minted, PublicKey, PublicKeyPem, Refresh, Register,
     SessionFacts, WhoAmI,
 };
+pub use people_ops::{
+    AddPrincipal, ListPrincipals, ListTokens, PrincipalFacts, PrincipalPage, RevokeToken, Revoked,
+    SetStanding, TokenFacts, TokenPage,
+};
+pub use strongroom_identity::{PrincipalKind, Standing};

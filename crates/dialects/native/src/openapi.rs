@@ -16,6 +16,10 @@ use crate::wire::audit::{
     GrowthReply, GrowthRequest, LeavesReply, LeavesRequest, ProofReply, ProofRequest, RequestReply,
     RequestRequest,
 };
+use crate::wire::people::{
+    AddRequest, PrincipalReply, PrincipalsReply, PrincipalsRequest, RevokeReply, RevokeRequest, SlugRequest,
+    TokensReply, TokensRequest,
+};
 use crate::wire::secrets::{
     FactsReply, ListReply, ListRequest, NameRequest, PutRequest, ReadReply, ReadRequest, RemoveReply,
     RemoveRequest, RollbackRequest, VersionReply,
@@ -129,6 +133,36 @@ fn entry(template: &str, schemas: &mut SchemaGenerator) -> Option<Entry> {
             "What is odd about who may read what, for admins",
             schema::<ReviewRequest>,
             schema::<ReviewReply>,
+        ),
+        "/principals/add" => entry(
+            "Make an account, for admins",
+            schema::<AddRequest>,
+            schema::<PrincipalReply>,
+        ),
+        "/principals/list" => entry(
+            "Who there is, for admins",
+            schema::<PrincipalsRequest>,
+            schema::<PrincipalsReply>,
+        ),
+        "/principals/disable" => entry(
+            "Keep a principal from logging in and end its sessions, for admins",
+            schema::<SlugRequest>,
+            schema::<PrincipalReply>,
+        ),
+        "/principals/enable" => entry(
+            "Let a principal log in again, for admins",
+            schema::<SlugRequest>,
+            schema::<PrincipalReply>,
+        ),
+        "/tokens/list" => entry(
+            "The caller's tokens, or for admins those of others, named without them",
+            schema::<TokensRequest>,
+            schema::<TokensReply>,
+        ),
+        "/tokens/revoke" => entry(
+            "Revoke a token of the caller, or for admins of others",
+            schema::<RevokeRequest>,
+            schema::<RevokeReply>,
         ),
         "/secrets/read" => entry(
             "The value of a secret, or of an earlier version of it",

@@ -6,7 +6,7 @@ use strongroom_core::Core;
 use strongroom_dialect_kit::Caller::{Anyone, LoggedIn};
 use strongroom_dialect_kit::Route;
 
-use crate::handlers::{access, account, audit, document, secrets};
+use crate::handlers::{access, account, audit, document, people, secrets};
 
 /// The table that the router is built from.
 #[must_use]
@@ -22,6 +22,12 @@ pub fn routes() -> Vec<Route<Arc<Core>>> {
         Route::post("/strongroom/v1/access/explain", LoggedIn, access::explain),
         Route::post("/strongroom/v1/access/who-can", LoggedIn, access::who_can),
         Route::post("/strongroom/v1/access/review", LoggedIn, access::review),
+        Route::post("/strongroom/v1/principals/add", LoggedIn, people::add),
+        Route::post("/strongroom/v1/principals/list", LoggedIn, people::list),
+        Route::post("/strongroom/v1/principals/disable", LoggedIn, people::disable),
+        Route::post("/strongroom/v1/principals/enable", LoggedIn, people::enable),
+        Route::post("/strongroom/v1/tokens/list", LoggedIn, people::list_tokens),
+        Route::post("/strongroom/v1/tokens/revoke", LoggedIn, people::revoke_token),
         Route::post("/strongroom/v1/secrets/read", LoggedIn, secrets::read),
         Route::post("/strongroom/v1/secrets/put", LoggedIn, secrets::put),
         Route::post("/strongroom/v1/secrets/rollback", LoggedIn, secrets::rollback),

@@ -64,7 +64,9 @@ impl StaticEngine {
         let candidates: PrincipalSet = candidates;
         let mut members = Vec::new();
         for id in candidates.iter() {
-            let Some(principal) = permit.directory().by_id(id).await? else {
+            let principal = permit.directory().by_id(id).await?;
+            let Some(principal) = principal.filter(|found| found.record.standing != Standing::Disabled)
+            else {
                 continue;
             };
             let resource = match &rules {
