@@ -69,11 +69,13 @@ pub enum Kind {
     ByPrincipal = 17,
     /// static engine: time of removal ‖ secret id → where the removed secret lies.
     Removed = 18,
+    /// static engine: time from which a secret is overdue ‖ secret id → where it lies.
+    Due = 19,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Principal,
         Self::Password,
         Self::Session,
@@ -85,6 +87,7 @@ impl Kind {
         Self::Payload,
         Self::ByPrincipal,
         Self::Removed,
+        Self::Due,
     ];
 
     /// What `docs/formats/record.md` calls it.
@@ -102,6 +105,7 @@ impl Kind {
             Self::Payload => "payload",
             Self::ByPrincipal => "by principal",
             Self::Removed => "removed",
+            Self::Due => "due",
         }
     }
 }

@@ -38,6 +38,18 @@ pub const VERSIONS_KEPT: usize = 10;
 pub const REMOVED_KEPT: Ttl = Ttl::from_hours(30 * 24);
 /// Removed secrets that are purged in one commit.
 pub const PURGE_BATCH: usize = 200;
+/// Labels of a secret; each key and value has at most [`LABEL_BYTES`].
+pub const LABELS: usize = 32;
+/// Overdue secrets that are counted and told of; there may be more.
+pub const OVERDUE_COUNTED: usize = 10_000;
+/// How often it is looked what is overdue, and what is to be purged.
+pub const UPKEEP_EVERY: Ttl = Ttl::from_secs(10);
+/// Secrets in one call of a webhook.
+pub const WEBHOOK_SECRETS: usize = 100;
+/// Attempts at one call of a webhook.
+pub const WEBHOOK_ATTEMPTS: u32 = 5;
+/// Pause before the second attempt; it doubles with each.
+pub const WEBHOOK_PAUSE: Ttl = Ttl::from_secs(2);
 /// Children of a folder.
 pub const FOLDER_CHILDREN: usize = 1_000_000;
 /// The time that a request may take.

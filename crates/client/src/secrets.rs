@@ -1,8 +1,11 @@
 //! The native dialect's secrets, one by one: `/strongroom/v1/secrets/…`. Times are milliseconds since 1970.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use strongroom_secret::SecretText;
 
+use crate::native::Page;
 use crate::wire::plaintext;
 use crate::{Client, ClientError};
 
@@ -40,6 +43,24 @@ pub struct Put<'a> {
     pub expected: Option<u32>,
     /// The lists to set.
     pub lists: ListsToSet,
+    /// What to say of it.
+    pub care: Care,
+}
+
+/// What to say of a secret beside its value; what is `None` stays as it is.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Care {
+    /// The slug of who answers for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// From when on it must not be used any more; 0: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<u64>,
+    /// How often it has to get a new value; 0: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotate_every_seconds: Option<u64>,
+    /// Labels to set; an empty text takes one away.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Lists of slugs to set; `None` keeps one.
@@ -76,6 +97,20 @@ pub struct Facts {
     pub created: u64,
     /// When anything about it changed last.
     pub updated: u64,
+    /// From when on it must not be used any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<u64>,
+    /// How often it has to get a new value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotate_every_seconds: Option<u64>,
+    /// What its people call it by.
+    pub labels: BTreeMap<String, String>,
+    /// From when on it is overdue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub due: Option<u64>,
+    /// Why it is overdue now: `expired` or `rotation_due`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overdue: Option<String>,
     /// The versions that are kept, oldest first.
     pub versions: Vec<VersionFacts>,
     /// Who may do what, beside everyone with the admin role.
@@ -122,7 +157,7 @@ pub struct ListRequest {
 /// A page of secrets.
 #[derive(Debug, Deserialize)]
 pub struct List {
-    /// By name.
+    /// They.
     pub secrets: Vec<Facts>,
     /// Where to go on.
     pub next: Option<String>,
@@ -220,6 +255,36 @@ impl Client {
     /// As [`Client::read_secret`].
     pub async fn describe_secret(&self, secret: SecretName<'_>) -> Result<Facts, ClientError> {
         self.post("/strongroom/v1/secrets/describe", &secret).await
+    }
+
+    /// Changes what is said of a secret beside its value, and its lists: `POST /strongroom/v1/secrets/annotate`.
+    ///
+    /// # Errors
+    /// [`ClientError`]; 404 when there is none.
+    pub async fn annotate_secret(
+        &self,
+        secret: SecretName<'_>,
+        care: &Care,
+        lists: &ListsToSet,
+    ) -> Result<(), ClientError> {
+        #[derive(Serialize)]
+        struct What<'a> {
+            care: &'a Care,
+            lists: &'a ListsToSet,
+        }
+        let what = What { care, lists };
+        let _: Version = self
+            .post("/strongroom/v1/secrets/annotate", &About { secret, what })
+            .await?;
+        Ok(())
+    }
+
+    /// The secrets that are overdue and that the caller may read: `POST /strongroom/v1/secrets/stale`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn stale_secrets(&self, page: &Page) -> Result<List, ClientError> {
+        self.post("/strongroom/v1/secrets/stale", page).await
     }
 
     /// The secrets that the caller may read, without values: `POST /strongroom/v1/secrets/list`.

@@ -13,11 +13,13 @@ use strongroom_policy::{Allowed, Capability, Denied, Resource, decide};
 use strongroom_sdk::{Caller, Error, Mount, NotProved, Op, Permit, RequestRecord, Surroundings, Target};
 use strongroom_secret::SecretText;
 use strongroom_storage::Change;
+use tokio::sync::watch;
 
 use crate::Engines;
 use crate::instance::{Running, Settings};
 use crate::internal;
 use crate::mounts::Mounts;
+use crate::upkeep::{OverdueList, Upkeeper};
 
 /// One unsealed instance.
 pub struct Core {
@@ -27,6 +29,7 @@ pub struct Core {
     pub(crate) engines: Engines,
     pub(crate) settings: Settings,
     pub(crate) running: Running,
+    pub(crate) upkeep: Arc<Upkeeper>,
 }
 
 /// A request as a dialect hands it over.
@@ -56,6 +59,20 @@ impl Core {
     #[must_use]
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.surroundings.ledger
+    }
+
+    /// What is overdue, as of the last look: for metrics and those who are told.
+    #[must_use]
+    pub fn overdue(&self) -> watch::Receiver<OverdueList> {
+        self.upkeep.overdue()
+    }
+
+    /// Does at once what is otherwise done from time to time: purges what was removed long ago, and looks what is overdue.
+    ///
+    /// # Errors
+    /// When storage cannot answer.
+    pub async fn tend(&self) -> Result<(), Error> {
+        self.upkeep.tend().await
     }
 
     /// Authenticates the caller, decides, runs the op, and records what came of it. No answer leaves before its record

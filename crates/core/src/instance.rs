@@ -11,7 +11,7 @@ use strongroom_ledger::{
     Config, FieldCipher, Journal, Ledger, OpenedLedger, Outcome, PublishError, ReadError,
     Record as AuditRecord, SealError,
 };
-use strongroom_policy::Role;
+use strongroom_policy::{Role, Strictness};
 use strongroom_sdk::{Error, RowAtRest, RowFlaw, RowKeeper, Space, Surroundings, Ties};
 use strongroom_secret::{Key, SecretBytes, SecretText};
 use strongroom_storage::{Change, CommitError, Storage, Unavailable};
@@ -25,6 +25,7 @@ use crate::generation::{LedgerKeyRecord, ledger_key, refuse_rollback};
 use crate::mounts::{self, Mounts, PATHS};
 use crate::superblock::{FORMAT, LastCheckpoint, Superblock, slots_key, superblock_key};
 use crate::tokens::{TokenKey, TokenKeyRecord};
+use crate::upkeep::Upkeeper;
 use crate::{Core, Engines, expiry};
 
 /// The app that 1Backend clients use when they name none.
@@ -68,6 +69,8 @@ pub struct Settings {
     pub open_registration: bool,
     /// Whether the seal key is one that nobody can guess.
     pub is_secure: bool,
+    /// Which overdue secrets are not served.
+    pub strictness: Strictness,
 }
 
 /// Why an instance does not open. Nothing was changed.
@@ -178,7 +181,7 @@ impl RowKeeper for InstanceRows {
 /// The loops of an open instance.
 pub(crate) struct Running {
     stop: watch::Sender<bool>,
-    expiry: Mutex<Option<JoinHandle<()>>>,
+    loops: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Core {
@@ -262,14 +265,12 @@ impl Core {
     /// [`PublishError`]: something still waits, and is safe where it is.
     pub async fn shutdown(&self) -> Result<(), PublishError> {
         self.running.stop.send_replace(true);
-        let expiry = self
-            .running
-            .expiry
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(expiry) = expiry {
-            let _ = expiry.await; // a panic in it has been told by the panic hook
+        let loops = {
+            let mut loops = self.running.loops.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *loops)
+        };
+        for ended in loops {
+            let _ = ended.await; // a panic in it has been told by the panic hook
         }
         self.surroundings.ledger.shutdown().await
     }
@@ -293,6 +294,7 @@ impl Core {
             clock: foundations.clock.clone(),
             rng: foundations.rng.clone(),
             space: foundations.space.clone(),
+            strictness: settings.strictness,
         });
         let sessions = Sessions::new(slugs.clone());
         let mounts = Arc::new(Mounts::new(barrier, surroundings.clone(), paths));
@@ -304,10 +306,19 @@ impl Core {
             settings,
         };
         let (stop, stopped) = watch::channel(false);
-        let expiry = tokio::spawn(expiry::run(surroundings.clone(), sessions.clone(), stopped));
+        let upkeep = Upkeeper::new(surroundings.clone(), mounts.clone(), engines.tended.clone());
+        let upkeep = Arc::new(upkeep);
+        let loops = vec![
+            tokio::spawn(expiry::run(
+                surroundings.clone(),
+                sessions.clone(),
+                stopped.clone(),
+            )),
+            tokio::spawn(upkeep.clone().run(stopped)),
+        ];
         let running = Running {
             stop,
-            expiry: Mutex::new(Some(expiry)),
+            loops: Mutex::new(loops),
         };
         let audit = Audit::new(&surroundings, engines.judge.clone());
         let engines = engines.with(accounts).with(audit);
@@ -318,6 +329,7 @@ impl Core {
             engines,
             settings,
             running,
+            upkeep,
         }))
     }
 }

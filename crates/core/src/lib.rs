@@ -15,9 +15,12 @@ mod instance;
 mod internal;
 mod mounts;
 mod tokens;
+mod upkeep;
 
 pub use engines::Engines;
 pub use gate::{Core, Credential, Request};
 pub use instance::{Foundations, NewInstance, OpenError, Settings, UNNAMED_APP};
+pub use strongroom_policy::{Lapse, Strictness};
 pub use strongroom_sdk::{Room, Space};
 pub use tokens::{TokenForm, random_text};
+pub use upkeep::{OverdueList, OverdueSecret};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use minicbor::{Decode, Encode};
 use strongroom_base::{Name, PrincipalId, Slug};
 
 use crate::{Lists, PrincipalSet, Subject};
@@ -55,11 +56,49 @@ pub enum Resource<'a> {
     Secret {
         /// Its lists.
         lists: &'a Lists,
-        /// Who made it.
+        /// Who answers for it.
         owner: PrincipalId,
+        /// Why it is not served any more, where the operator wants overdue secrets refused.
+        lapse: Option<Lapse>,
     },
     /// Everything of the instance: what lies in all mounts, and the sealed records of all requests.
     Everything,
+}
+
+/// Why a secret is overdue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Lapse {
+    /// It has expired.
+    #[n(0)]
+    Expired,
+    /// It should have got a new value.
+    #[n(1)]
+    RotationDue,
+}
+
+/// Which overdue secrets are not served any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strictness {
+    /// None: being overdue is only told.
+    #[default]
+    Serve,
+    /// Those that have expired.
+    RefuseExpired,
+    /// Those whose rotation is overdue, too.
+    RefuseOverdue,
+}
+
+impl Strictness {
+    /// `lapse`, if secrets with it are refused.
+    #[must_use]
+    pub fn refuses(self, lapse: Option<Lapse>) -> Option<Lapse> {
+        lapse.filter(|lapse| match self {
+            Self::Serve => false,
+            Self::RefuseExpired => *lapse == Lapse::Expired,
+            Self::RefuseOverdue => true,
+        })
+    }
 }
 
 /// Proof that [`decide`] said yes.
@@ -121,6 +160,8 @@ pub enum Reason {
     NotOwner,
     /// Only the admin role reaches everything.
     NotAdmin,
+    /// The caller may read it, but the secret is overdue, and the operator wants such ones refused.
+    Lapsed(Lapse),
 }
 
 /// Every reason with a capability has one of these.
@@ -150,6 +191,8 @@ impl Reason {
             Self::Owner,
             Self::NotOwner,
             Self::NotAdmin,
+            Self::Lapsed(Lapse::Expired),
+            Self::Lapsed(Lapse::RotationDue),
         ];
         let listed = LISTED
             .map(Self::Listed)
@@ -177,6 +220,10 @@ impl Reason {
                 )
             }
             Self::NotListed(capability) => format!("add `{caller}` to `{}`", list_name(capability)),
+            Self::Lapsed(Lapse::Expired) => {
+                "give the secret a later date, or a new value and date".to_owned()
+            }
+            Self::Lapsed(Lapse::RotationDue) => "give the secret a new value".to_owned(),
             Self::NotOwner | Self::NotAdmin => format!("`{caller}` gets the admin role"),
             Self::Public
             | Self::RegistrationOpen
@@ -220,6 +267,8 @@ impl fmt::Display for Reason {
             Reason::Owner => f.write_str("its owner"),
             Reason::NotOwner => f.write_str("not its owner"),
             Reason::NotAdmin => f.write_str("no admin role"),
+            Reason::Lapsed(Lapse::Expired) => f.write_str("it has expired"),
+            Reason::Lapsed(Lapse::RotationDue) => f.write_str("its rotation is overdue"),
         }
     }
 }
@@ -245,7 +294,7 @@ pub fn decide(
     let Some(subject) = subject else {
         return denied(Reason::NotLoggedIn);
     };
-    match resource {
+    let decision = match resource {
         Resource::Public | Resource::Registration { .. } | Resource::Account | Resource::OwnMount => {
             allowed(Reason::Own)
         }
@@ -265,6 +314,16 @@ pub fn decide(
             Some(list) if list.contains(subject.id) => allowed(Reason::Listed(capability)),
             _ => denied(Reason::NotListed(capability)),
         },
+    };
+    match (decision, resource) {
+        // Nobody is above this: a value that must not be used any more does not serve admins either.
+        (
+            Ok(_),
+            Resource::Secret {
+                lapse: Some(lapse), ..
+            },
+        ) if capability == Capability::Read => denied(Reason::Lapsed(lapse)),
+        (decision, _) => decision,
     }
 }
 
@@ -301,6 +360,34 @@ mod tests {
         Resource::Secret {
             lists,
             owner: PrincipalId::from_bytes([9; 16]),
+            lapse: None,
+        }
+    }
+
+    #[test]
+    fn what_has_lapsed_is_read_by_nobody_and_otherwise_as_ever() {
+        let lists = Lists::only(PrincipalId::from_bytes([1; 16]));
+        let lapsed = Resource::Secret {
+            lists: &lists,
+            owner: PrincipalId::from_bytes([9; 16]),
+            lapse: Some(Lapse::Expired),
+        };
+        let (admin, reader) = (subject(7, "admin", &[Role::Admin]), subject(1, "alice", &[]));
+        let other = subject(2, "bob", &[]);
+        check(Some(&admin), Read, lapsed, "it has expired", false);
+        check(Some(&reader), Read, lapsed, "it has expired", false);
+        check(Some(&other), Read, lapsed, "not in readers", false);
+        check(Some(&reader), List, lapsed, "in readers", true);
+        check(Some(&reader), Write, lapsed, "in writers", true);
+        check(Some(&admin), Delete, lapsed, "admin role", true);
+        for (strictness, lapse, refused) in [
+            (Strictness::Serve, Lapse::Expired, false),
+            (Strictness::RefuseExpired, Lapse::Expired, true),
+            (Strictness::RefuseExpired, Lapse::RotationDue, false),
+            (Strictness::RefuseOverdue, Lapse::RotationDue, true),
+        ] {
+            assert_eq!(strictness.refuses(Some(lapse)).is_some(), refused);
+            assert_eq!(strictness.refuses(None), None);
         }
     }
 

@@ -6,7 +6,7 @@
 mod decide;
 mod lists;
 
-pub use decide::{Allowed, Capability, Denied, Reason, Resource, decide};
+pub use decide::{Allowed, Capability, Denied, Lapse, Reason, Resource, Strictness, decide};
 pub use lists::{Lists, PrincipalSet};
 
 use std::sync::Arc;

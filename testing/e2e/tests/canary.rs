@@ -532,6 +532,25 @@ async fn drive_secrets(aviary: &Aviary, call: &str) -> Result<()> {
             (json!({"name": other}), 404),
             (json!({"name": [VALUE]}), 400),
         ],
+        "POST /strongroom/v1/secrets/annotate" => vec![
+            (
+                json!({"name": name, "care": {"expires": 1, "labels": {"team": NAME}, "owner": SLUG}}),
+                200,
+            ),
+            (json!({"name": other}), 403),
+            (json!({"name": format!("{name}/none")}), 404),
+            (json!({"name": name, "care": {"owner": "nobody-here"}}), 400),
+            (
+                json!({"name": name, "care": {"labels": {"not a key": VALUE}}}),
+                400,
+            ),
+            (json!({"name": name, "care": {"expires": VALUE}}), 400),
+        ],
+        "POST /strongroom/v1/secrets/stale" => vec![
+            (json!({}), 200),
+            (json!({"after": VALUE}), 400),
+            (json!({"limit": [VALUE]}), 400),
+        ],
         "POST /strongroom/v1/secrets/list" => vec![
             (json!({"prefix": SLUG}), 200),
             (json!({"prefix": VALUE}), 200),
@@ -733,7 +752,25 @@ fn drive_command(aviary: &mut Aviary, name: &str) -> Result<()> {
             let file = file.to_string_lossy().into_owned();
             aviary.native(&[&put[..], &["--from-file", &file]].concat(), 0)?;
         }
-        "strongroom secret list" | "strongroom secret meta" | "strongroom secret history" => {
+        "strongroom secret meta set" => {
+            let set = ["secret", "meta", "set", &secret];
+            let owner = format!("--owner={SLUG}");
+            let label = format!("--label=team={NAME}");
+            aviary.native(
+                &[&set[..], &["--expires", "2001-01-01", &owner, &label]].concat(),
+                0,
+            )?;
+            aviary.native(&[&set[..], &["--label", VALUE]].concat(), 1)?;
+            aviary.native(&["secret", "meta", "set", &format!("other/{NAME}")], 1)?;
+        }
+        "strongroom secret stale" => {
+            for form in ["table", "json", "yaml", "env"] {
+                let found = aviary.native(&["secret", "stale", "--output", form], 3)?;
+                ensure!(found.out.contains(&secret), "{}", found.out);
+            }
+            aviary.native_as(TOKEN, &["secret", "stale"], 1)?;
+        }
+        "strongroom secret list" | "strongroom secret meta get" | "strongroom secret history" => {
             let args: Vec<&str> = name.split(' ').skip(1).chain([secret.as_str()]).collect();
             for form in ["table", "json", "yaml", "env"] {
                 aviary.native(&[&args[..], &["--output", form]].concat(), 0)?;

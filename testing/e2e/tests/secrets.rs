@@ -396,7 +396,7 @@ async fn the_commands_do_a_days_work() -> Result<()> {
     let history = go(&["history", "alice/db-url", "--output", "json"], "", 0)?.out;
     assert_eq!(history.lines().count(), 2, "{history}");
     assert!(
-        go(&["meta", "alice/db-url"], "", 0)?
+        go(&["meta", "get", "alice/db-url"], "", 0)?
             .out
             .contains("readers    alice bob")
     );
@@ -413,5 +413,217 @@ async fn the_commands_do_a_days_work() -> Result<()> {
     go(&["rm", "--destroy", "alice/db-url", "alice/file"], "", 0)?;
     go(&["undelete", "alice/db-url"], "", 1)?;
     assert_eq!(go(&["list", "--output", "yaml"], "", 0)?.out, "[]\n");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_overdue_is_told_counted_and_refused() -> Result<()> {
+    let world = World::new(&["--refuse-overdue", "expired"])?;
+    let (admin, alice, bob) = (
+        world.admin().await?,
+        world.user("alice").await?,
+        world.user("bob").await?,
+    );
+    let go = |args: &[&str], stdin: &str, code: i32| -> Result<Ended> {
+        let ended = strongroom(&world, &alice, &[&["secret"], args].concat(), stdin)?;
+        ensure!(
+            ended.code == code,
+            "{args:?}: {} {}{}",
+            ended.code,
+            ended.out,
+            ended.err
+        );
+        Ok(ended)
+    };
+    put(&alice, "alice/eternal", "v").await?;
+    let said = [
+        "--expires",
+        "2001-01-01",
+        "--label",
+        "team=a",
+        "--readers",
+        "alice,bob",
+    ];
+    go(&[&["put", "alice/old"], &said[..]].concat(), "v", 0)?;
+    go(
+        &[
+            "put",
+            "alice/later",
+            "--expires",
+            "2999-01-01",
+            "--rotate-every",
+            "90d",
+        ],
+        "v",
+        0,
+    )?;
+    go(&["stale"], "", 3)?;
+    let stale = go(&["stale", "--output", "json"], "", 3)?.out;
+    assert_eq!(stale.lines().count(), 1, "{stale}");
+    let found: Value = serde_json::from_str(&stale)?;
+    assert_eq!(
+        (&found["name"], &found["overdue"]),
+        (&json!("alice/old"), &json!("expired"))
+    );
+    assert_eq!(
+        ask(&admin, "stale", json!({"all_apps": true}), 200).await?["secrets"][0]["owner"],
+        "alice"
+    );
+    let shown = go(&["meta", "get", "alice/later"], "", 0)?.out;
+    assert!(
+        shown.contains("rotate     every 90d") && shown.contains("expires    2999-01-01"),
+        "{shown}"
+    );
+    assert!(go(&["list"], "", 0)?.out.contains("OVERDUE"));
+
+    // It is refused to all who could read it, and looks as ever to others.
+    for caller in [&admin, &alice, &bob] {
+        let refused = ask(caller, "read", json!({"name": "alice/old"}), 403).await?;
+        let message = refused["error"]["message"].as_str().context("a message")?;
+        assert!(message.contains("has expired"), "{message}");
+        assert_eq!(caller.value("alice/old").await?, None, "in no dialect");
+    }
+    ask(&bob, "read", json!({"name": "alice/later"}), 404).await?;
+    let refused = bob.native("secrets/read", &json!({"name": "alice/old"})).await?;
+    let id = refused.id().context("an id")?.to_owned();
+    let explained = strongroom_e2e::eventually("the leaf", || {
+        let explained = strongroom(&world, &alice, &["explain", &id], "")?;
+        Ok((explained.code == 0).then_some(explained.out))
+    })?;
+    assert!(
+        explained.contains("it has expired") && explained.contains("later date"),
+        "{explained}"
+    );
+
+    // The metric follows.
+    let metrics = world.stranger()?;
+    let mut counted = String::new();
+    for _ in 0..300 {
+        counted = metrics.send("GET /metrics", "").await?.text;
+        if counted.contains("strongroom_secrets_overdue 1\n") {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert!(counted.contains("strongroom_secrets_overdue 1\n"), "{counted}");
+
+    // Another owner is for the owner to name, and for nobody who only writes.
+    ask(
+        &alice,
+        "annotate",
+        json!({"name": "alice/eternal", "lists": {"writers": ["alice", "bob"]}}),
+        200,
+    )
+    .await?;
+    ask(
+        &bob,
+        "annotate",
+        json!({"name": "alice/eternal", "care": {"owner": "bob"}}),
+        403,
+    )
+    .await?;
+    ask(
+        &bob,
+        "annotate",
+        json!({"name": "alice/eternal", "care": {"labels": {"by": "bob"}}}),
+        200,
+    )
+    .await?;
+    ask(
+        &alice,
+        "annotate",
+        json!({"name": "alice/eternal", "care": {"owner": "bob"}}),
+        200,
+    )
+    .await?;
+    let facts = ask(&alice, "describe", json!({"name": "alice/eternal"}), 200).await?;
+    assert_eq!(
+        (&facts["owner"], &facts["labels"]["by"]),
+        (&json!("bob"), &json!("bob"))
+    );
+    ask(
+        &bob,
+        "annotate",
+        json!({"name": "bob/none", "care": {"expires": 1}}),
+        404,
+    )
+    .await?;
+
+    // A later date, and it is served again.
+    go(
+        &[
+            "meta",
+            "set",
+            "alice/old",
+            "--expires",
+            "never",
+            "--label",
+            "team=",
+        ],
+        "",
+        0,
+    )?;
+    assert_eq!(go(&["get", "alice/old"], "", 0)?.out, "v");
+    go(&["stale"], "", 0)?;
+    assert_eq!(
+        ask(&bob, "describe", json!({"name": "alice/old"}), 200).await?["labels"],
+        json!({})
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_webhook_is_told_what_is_overdue_and_no_value() -> Result<()> {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let home = strongroom_testkit::Home::new()?;
+    let config = home.path().join("strongroom.toml");
+    std::fs::write(
+        &config,
+        format!(
+            "[[webhook]]\nurl = \"http://{}/hook?key=secretkey\"\n",
+            listener.local_addr()?
+        ),
+    )?;
+    let server = home.start(&["--open-registration", "--config", &config.to_string_lossy()])?;
+    let world = World::of(home, server);
+    let alice = world.user("alice").await?;
+    let body = json!({"name": "alice/old", "value": "never-told-value", "care": {"expires": 1000}});
+    ask(&alice, "put", body, 200).await?;
+    let told = tokio::task::spawn_blocking(move || -> Result<(String, Value)> {
+        let (mut stream, _) = listener.accept()?;
+        let mut reader = BufReader::new(stream.try_clone()?);
+        let (mut head, mut length) = (String::new(), 0);
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line)?;
+            if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse()?;
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+            head += &line;
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?;
+        Ok((head, serde_json::from_slice(&body)?))
+    });
+    let (head, told) = told.await??;
+    assert!(head.starts_with("POST /hook?key=secretkey "), "{head}");
+    assert_eq!(told["event"], "secrets.overdue");
+    let one = &told["secrets"][0];
+    assert_eq!(
+        (&one["path"], &one["why"], &one["owner"], &one["due"]),
+        (
+            &json!("apps/unnamed/alice/old"),
+            &json!("expired"),
+            &json!("alice"),
+            &json!(1000)
+        )
+    );
+    assert!(!told.to_string().contains("never-told-value"));
+    assert!(!world.server.log().contains("secretkey"));
     Ok(())
 }

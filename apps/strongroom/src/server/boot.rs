@@ -15,7 +15,7 @@ use strongroom_core::inspection::Inspection;
 use strongroom_core::superblock::{Superblock, SuperblockError, slots_key};
 use strongroom_core::{
     Core, Credential, Engines, Foundations, NewInstance, OpenError, Request, Room, Settings, Space,
-    TokenForm, UNNAMED_APP, random_text,
+    Strictness, TokenForm, UNNAMED_APP, random_text,
 };
 use strongroom_engine_static::StaticEngine;
 use strongroom_ledger::{Journal, JournalError};
@@ -30,7 +30,7 @@ use super::data_dir::{DataDir, DataDirError, LEDGER, STORAGE, create_private_dir
 use super::environment::Environment;
 use super::reserve::{Reserve, Watch};
 use super::storage;
-use crate::config::Config;
+use crate::config::{Config, RefuseOverdue};
 
 /// Characters of the first administrator's password: 24 of 62 are 142 bits.
 const PASSWORD_LENGTH: usize = 24;
@@ -378,7 +378,9 @@ pub(crate) async fn inspect(config: &Config, environment: &Environment) -> Resul
 
 /// The engines of this program.
 fn engines() -> Engines {
-    Engines::new(StaticEngine).with(StaticEngine)
+    Engines::new(StaticEngine)
+        .tending(StaticEngine)
+        .with(StaticEngine)
 }
 
 /// The same engines, for what they say of their rows.
@@ -390,6 +392,11 @@ fn settings(config: &Config, has_weak_key: bool) -> Settings {
     Settings {
         open_registration: config.open_registration,
         is_secure: !has_weak_key,
+        strictness: match config.refuse_overdue {
+            RefuseOverdue::Never => Strictness::Serve,
+            RefuseOverdue::Expired => Strictness::RefuseExpired,
+            RefuseOverdue::All => Strictness::RefuseOverdue,
+        },
     }
 }
 

@@ -6,6 +6,7 @@ pub mod environment;
 pub mod greeting;
 pub mod listen;
 pub mod operations;
+mod overdue;
 mod reserve;
 pub mod shutdown;
 mod storage;
@@ -23,7 +24,7 @@ use axum::Router;
 use strongroom_base::{Clock, Rng, SystemClock, SystemRng};
 use strongroom_core::Core;
 use strongroom_dialect_kit::{HttpMetrics, Instruments};
-use strongroom_followers::Followers;
+use strongroom_followers::{Followers, Webhooks};
 use strongroom_storage::Backend;
 use strongroom_storage_redb::RedbBackend;
 
@@ -61,6 +62,7 @@ pub struct Server {
     data_dir: PathBuf,
     admin_slug: String,
     followers: Followers,
+    webhooks: Option<Webhooks>,
 }
 
 impl Server {
@@ -92,7 +94,7 @@ impl Server {
         );
         let booted = boot(config, environment, &url, clock.clone(), rng.clone(), wrap).await?;
 
-        let mut registry = operations::registry(booted.space.clone());
+        let mut registry = operations::registry(booted.space.clone(), booted.core.overdue());
         let metrics = HttpMetrics::register(&mut registry);
         let followers = Followers::start(
             booted.core.ledger(),
@@ -101,6 +103,7 @@ impl Server {
             &config.data_dir,
             &mut registry,
         )?;
+        let webhooks = overdue::start(&booted.core, &config.webhooks, &mut registry)?;
         let instruments = Instruments { clock, rng, metrics };
         let dialects = dialects(&booted.core, instruments);
         let is_ready = Arc::new(AtomicBool::new(true));
@@ -120,6 +123,7 @@ impl Server {
             data_dir,
             admin_slug,
             followers,
+            webhooks,
         })
     }
 
@@ -159,7 +163,7 @@ impl Server {
             tracing::info!("stopping: no new connections, requests in flight are answered");
         };
         self.listeners.serve(self.router, draining).await;
-        drop(self.followers);
+        drop((self.followers, self.webhooks));
         if let Err(error) = self.booted.core.shutdown().await {
             let error = &error as &dyn std::error::Error;
             tracing::error!(

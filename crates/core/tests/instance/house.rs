@@ -7,7 +7,10 @@ use strongroom_base::{Clock, InstanceId, ManualClock, RequestId, Rng, Slug, Syst
 use strongroom_core::accounts::{Login, Register};
 use strongroom_core::inspection::Inspection;
 use strongroom_core::superblock::Superblock;
-use strongroom_core::{Core, Credential, Engines, Foundations, NewInstance, Request, Settings, TokenForm};
+use strongroom_core::{
+    Core, Credential, Engines, Foundations, NewInstance, OverdueSecret, Request, Settings, Strictness,
+    TokenForm,
+};
 use strongroom_engine_static::StaticEngine;
 use strongroom_ledger::Journal;
 use strongroom_sdk::{Error, Op};
@@ -61,8 +64,9 @@ impl House {
             Settings {
                 open_registration: true,
                 is_secure: true,
+                strictness: Strictness::RefuseOverdue,
             },
-            Engines::new(StaticEngine),
+            Engines::new(StaticEngine).tending(StaticEngine),
         );
         let core = Core::create(foundations, new, settings, engines.with(StaticEngine))
             .await
@@ -100,6 +104,27 @@ impl House {
     pub(crate) async fn call<O: Op>(&self, token: &str, op: O) -> Result<O::Outcome, Error> {
         self.ask(Credential::Token(SecretText::new(token.to_owned())), op)
             .await
+    }
+
+    /// Does what is due, and gives what is overdue.
+    pub(crate) async fn tend(&self) -> Vec<OverdueSecret> {
+        self.core.tend().await.unwrap();
+        self.core.overdue().borrow().to_vec()
+    }
+
+    /// How many rows the secrets of the default workspace have, named and ordered.
+    pub(crate) async fn rows_of_secrets(&self) -> usize {
+        let mut count = 0;
+        for plane in [2, 3] {
+            let workspace = vec![plane, 0, 0, 0, 1]..vec![plane, 0, 0, 0, 2];
+            count += self
+                .storage
+                .keys(workspace, None, usize::MAX)
+                .await
+                .unwrap()
+                .len();
+        }
+        count
     }
 
     /// The token of a new session of `slug`.

@@ -12,6 +12,7 @@ mod inspection;
 mod interleaving;
 mod lists;
 mod meddled;
+mod overdue;
 mod preconditions;
 mod search;
 mod sessions;

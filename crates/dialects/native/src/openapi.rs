@@ -21,8 +21,8 @@ use crate::wire::people::{
     TokensReply, TokensRequest,
 };
 use crate::wire::secrets::{
-    FactsReply, ListReply, ListRequest, NameRequest, PutRequest, ReadReply, ReadRequest, RemoveReply,
-    RemoveRequest, RollbackRequest, VersionReply,
+    AnnotateRequest, FactsReply, ListReply, ListRequest, NameRequest, PutRequest, ReadReply, ReadRequest,
+    RemoveReply, RemoveRequest, RollbackRequest, StaleRequest, VersionReply,
 };
 
 /// What the document says of one route.
@@ -193,6 +193,16 @@ fn entry(template: &str, schemas: &mut SchemaGenerator) -> Option<Entry> {
             "What is known of a secret beside its value",
             schema::<NameRequest>,
             schema::<FactsReply>,
+        ),
+        "/secrets/annotate" => entry(
+            "Change what is said of a secret beside its value",
+            schema::<AnnotateRequest>,
+            schema::<VersionReply>,
+        ),
+        "/secrets/stale" => entry(
+            "The secrets that are overdue and that the caller may read, longest first",
+            schema::<StaleRequest>,
+            schema::<ListReply>,
         ),
         "/secrets/list" => entry(
             "The secrets that the caller may read, without their values",

@@ -34,6 +34,8 @@ pub fn routes() -> Vec<Route<Arc<Core>>> {
         Route::post("/strongroom/v1/secrets/remove", LoggedIn, secrets::remove),
         Route::post("/strongroom/v1/secrets/undelete", LoggedIn, secrets::undelete),
         Route::post("/strongroom/v1/secrets/describe", LoggedIn, secrets::describe),
+        Route::post("/strongroom/v1/secrets/annotate", LoggedIn, secrets::annotate),
+        Route::post("/strongroom/v1/secrets/stale", LoggedIn, secrets::stale),
         Route::post("/strongroom/v1/secrets/list", LoggedIn, secrets::list),
         Route::post("/strongroom/v1/secrets/search", LoggedIn, secrets::search),
     ]

@@ -2,18 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use strongroom_barrier::Kind;
+use strongroom_barrier::{Kind, StorageKey};
 use strongroom_base::{Name, PrincipalId, SecretId, Slug, Timestamp, limits};
-use strongroom_policy::{Capability, Lists, PrincipalSet};
+use strongroom_policy::{Capability, Lapse, Lists, PrincipalSet};
 use strongroom_sdk::{Error, Mount, Opened, Permit};
 use strongroom_secret::{SecretBytes, SecretText};
 use strongroom_storage::Change;
 
+use crate::care::Care;
 use crate::logic::{NextVersion, is_beside, list_changes, next_version};
-use crate::ops::{ListSecrets, Listed, RemoveSecrets, Removed, SaveSecrets, Saved, SecretRead};
+use crate::ops::{CareChange, ListSecrets, Listed, RemoveSecrets, Removed, SaveSecrets, Saved, SecretRead};
 use crate::records::{
     Payload, PayloadRecord, ReadableBy, SecretRecord, Version, by_principal_key, by_principal_prefix,
-    payload_key,
+    due_key, payload_key,
 };
 
 /// How often a change is made anew on top of what others changed meanwhile.
@@ -179,9 +180,13 @@ impl StaticEngine {
             lists: merged(&defaults, lists),
             current: place(change, entry.mount, id, &next, value)?,
             versions: next.versions,
-            owner: caller.id,
+            owner: entry.owner.unwrap_or(caller.id),
             created: permit.now(),
             updated: permit.now(),
+            care: match entry.care {
+                Some(care) => Care::default().with(care)?.stored(),
+                None => None,
+            },
         };
         let key = entry.mount.named(&entry.name)?;
         entry.mount.expect(change, &key, None);
@@ -193,7 +198,7 @@ impl StaticEngine {
             &PrincipalSet::default(),
             &record.lists.readers,
         )?;
-        entry.mount.put(change, &key, &record)?;
+        put_secret(change, entry.mount, &entry.name, &key, None, &record)?;
         Ok(record.current_version())
     }
 
@@ -220,12 +225,23 @@ impl StaticEngine {
             &lists.readers,
         )?;
         entry.mount.expect(change, secret.key(), Some(secret.revision()));
+        let owner = entry.owner.unwrap_or(secret.owner);
+        if owner != secret.owner {
+            permit
+                .also(&secret, Capability::Review)
+                .map_err(|_| denied("change the owner of", &entry.name))?;
+        }
         let key = secret.key().clone();
+        let was_due = secret.due();
         let mut record = SecretRecord {
             lists,
+            owner,
             updated: permit.now(),
             ..secret.into_record()
         };
+        if let Some(care) = entry.care {
+            record.care = record.care.unwrap_or_default().with(care)?.stored();
+        }
         if let Some(value) = entry.value {
             let caller = permit.caller().ok_or_else(no_mount)?;
             add_version(
@@ -237,7 +253,7 @@ impl StaticEngine {
                 value.expose().as_bytes(),
             )?;
         }
-        entry.mount.put(change, &key, &record)?;
+        put_secret(change, entry.mount, &entry.name, &key, was_due, &record)?;
         Ok(record.current_version())
     }
 
@@ -262,6 +278,7 @@ impl StaticEngine {
             mount.expect(&mut change, secret.key(), Some(secret.revision()));
             mount.delete(&mut change, secret.key());
             delete_payloads(&mut change, mount, &secret);
+            delete_due(&mut change, mount, secret.id, secret.due());
             for reader in secret.lists.readers.iter() {
                 mount.delete(&mut change, &by_principal_key(mount, reader, secret.id));
             }
@@ -278,6 +295,10 @@ pub(crate) struct Entry<'o> {
     pub(crate) lists: Lists<Option<Vec<Slug>>>,
     /// The version that must be current; 0 for none.
     pub(crate) expected: Option<u32>,
+    /// Who is to answer for it.
+    pub(crate) owner: Option<PrincipalId>,
+    /// What is said of it.
+    pub(crate) care: Option<&'o CareChange>,
 }
 
 /// The entries of `op` by mount and name, the last of each winning.
@@ -299,6 +320,8 @@ fn checked<'o>(permit: &'o Permit, op: &'o SaveSecrets) -> Result<Vec<Entry<'o>>
                 value,
                 lists,
                 expected: None,
+                owner: None,
+                care: None,
             },
         );
     }
@@ -485,6 +508,37 @@ pub(crate) fn add_version(
     }
     record.versions = next.versions;
     Ok(())
+}
+
+/// Puts `record` at `key`, and its row in the index of what is overdue; `was_due` is what that had before.
+pub(crate) fn put_secret(
+    change: &mut Change,
+    mount: &Mount,
+    name: &Name,
+    key: &StorageKey,
+    was_due: Option<(Timestamp, Lapse)>,
+    record: &SecretRecord,
+) -> Result<(), Error> {
+    let due = record.due_row(mount.workspace(), mount.id(), name.segments());
+    if was_due.map(|(at, _)| at) != record.due().map(|(at, _)| at) {
+        delete_due(change, mount, record.id, was_due);
+    }
+    if let Some((key, row)) = due {
+        mount.put(change, &key, &row)?;
+    }
+    mount.put(change, key, record)
+}
+
+/// Takes the secret out of the index of what is overdue.
+pub(crate) fn delete_due(
+    change: &mut Change,
+    mount: &Mount,
+    secret: SecretId,
+    was_due: Option<(Timestamp, Lapse)>,
+) {
+    if let Some((at, _)) = was_due {
+        mount.delete(change, &due_key(mount.workspace(), at, secret));
+    }
 }
 
 /// Removes the rows with values of `secret`.

@@ -1,19 +1,19 @@
 //! The ops on one secret: read any version of it, save, roll back, remove and have back; and lists without values.
 
-use strongroom_base::{Name, limits};
-use strongroom_policy::{Capability, PrincipalSet};
-use strongroom_sdk::{Error, Mount, Opened, Permit};
+use strongroom_base::{Name, PrincipalId, Slug, Ttl, limits};
+use strongroom_policy::{Capability, Lapse, PrincipalSet, Reason};
+use strongroom_sdk::{Error, Mount, Opened, Permit, Protected};
 use strongroom_secret::SecretBytes;
 use strongroom_storage::Change;
 
 use crate::StaticEngine;
 use crate::engine::{
-    ATTEMPTS, Entry, Slugs, add_version, bounded, delete_payloads, denied, expect_version, index_readers,
-    no_mount, parse, parse_lists, readable_names,
+    ATTEMPTS, Entry, Slugs, add_version, bounded, delete_due, delete_payloads, denied, expect_version,
+    index_readers, no_mount, parse, parse_lists, put_secret, readable_names,
 };
 use crate::ops::{
-    BrowseSecrets, Browsed, DescribeSecret, Gone, PutSecret, ReadSecret, Removal, RemoveSecret,
-    RestoreSecret, RollBack, SavedVersion, SecretFacts, ValueRead, VersionFacts,
+    AnnotateSecret, BrowseSecrets, Browsed, DescribeSecret, Gone, PutSecret, ReadSecret, Removal,
+    RemoveSecret, RestoreSecret, RollBack, SavedVersion, SecretFacts, ValueRead, VersionFacts,
 };
 use crate::records::{
     Payload, PayloadRecord, RemovedAt, RemovedRecord, SecretRecord, Version, payload_key, removed_key,
@@ -50,20 +50,53 @@ impl StaticEngine {
     pub async fn put(&self, permit: &Permit, op: PutSecret) -> Result<SavedVersion, Error> {
         let (mount, name) = place_of(permit, &op.secret.name)?;
         bounded(Some(&op.value), &name)?;
-        let entry = Entry {
+        let entries = [Entry {
             mount,
             name,
             value: Some(&op.value),
             lists: parse_lists("a permission list", &op.lists)?,
             expected: op.expected,
-        };
-        let entries = [entry];
+            owner: owner(permit, op.care.owner.as_deref()).await?,
+            care: Some(&op.care),
+        }];
         let mut attempts = 1..ATTEMPTS;
         loop {
             let (change, version) = self.change_of_save(permit, &entries).await?;
             match permit.commit(change).await {
                 Err(Error::Conflict(_)) if attempts.next().is_some() => {}
                 done => return done.map(|()| SavedVersion { version }),
+            }
+        }
+    }
+
+    /// Changes what is said of a secret beside its value.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where there is none; [`Error::Invalid`] for an owner whom nobody is, and for labels out of
+    /// form; otherwise as [`StaticEngine::put`].
+    pub async fn annotate(&self, permit: &Permit, op: AnnotateSecret) -> Result<SavedVersion, Error> {
+        let (mount, name) = place_of(permit, &op.secret.name)?;
+        let owner = owner(permit, op.care.owner.as_deref()).await?;
+        let mut attempts = 1..ATTEMPTS;
+        loop {
+            // The version is expected to be current, so that no secret is made of what is removed meanwhile.
+            let current = writable(permit, mount, &name).await?.current_version();
+            let entries = [Entry {
+                mount,
+                name: name.clone(),
+                value: None,
+                lists: parse_lists("a permission list", &op.lists)?,
+                expected: Some(current),
+                owner,
+                care: Some(&op.care),
+            }];
+            let committed = match self.change_of_save(permit, &entries).await {
+                Ok((change, version)) => permit.commit(change).await.map(|()| SavedVersion { version }),
+                Err(error) => Err(error),
+            };
+            match committed {
+                Err(Error::Conflict(_)) if attempts.next().is_some() => {}
+                done => return done,
             }
         }
     }
@@ -86,7 +119,7 @@ impl StaticEngine {
             }
             let mut change = Change::default();
             mount.expect(&mut change, secret.key(), Some(secret.revision()));
-            let key = secret.key().clone();
+            let (key, was_due) = (secret.key().clone(), secret.due());
             let old = earlier_value(permit, mount, &secret, &version).await?;
             let (Some(value), mut record) = (old, secret.into_record()) else {
                 // Its slot has been used again since the record was read.
@@ -105,7 +138,7 @@ impl StaticEngine {
             )?;
             record.updated = permit.now();
             let version = record.current_version();
-            mount.put(&mut change, &key, &record)?;
+            put_secret(&mut change, mount, &name, &key, was_due, &record)?;
             match permit.commit(change).await {
                 Err(Error::Conflict(_)) if attempts.next().is_some() => {}
                 done => return done.map(|()| SavedVersion { version }),
@@ -167,7 +200,7 @@ impl StaticEngine {
             &PrincipalSet::default(),
             readers,
         )?;
-        mount.put(&mut change, &key, &secret)?;
+        put_secret(&mut change, mount, &name, &key, None, &secret)?;
         let version = secret.current_version();
         match permit.commit(change).await {
             Ok(()) => Ok(SavedVersion { version }),
@@ -184,7 +217,9 @@ impl StaticEngine {
     /// As [`StaticEngine::read_one`].
     pub async fn describe(&self, permit: &Permit, op: DescribeSecret) -> Result<SecretFacts, Error> {
         let (mount, name) = place_of(permit, &op.secret.name)?;
-        let secret = readable(permit, mount, &name).await?;
+        let row = permit.load::<SecretRecord>(mount, &name).await?;
+        let secret = row.and_then(|row| permit.open(row, Capability::List).ok());
+        let secret = secret.ok_or_else(|| unreadable(&name))?;
         facts(permit, mount, &name, &secret, &mut Slugs::default()).await
     }
 
@@ -195,7 +230,7 @@ impl StaticEngine {
     /// [`Error::Invalid`] for a prefix or an `after` that no name has.
     pub async fn browse(&self, permit: &Permit, op: BrowseSecrets) -> Result<Browsed, Error> {
         let mount = permit.mounts().first().ok_or_else(no_mount)?;
-        let limit = op.limit.unwrap_or(limits::PAGE).clamp(1, limits::PAGE);
+        let limit = page_limit(op.limit);
         let (exact, mut after) = start(&op)?;
         let mut page = Browsed {
             secrets: Vec::new(),
@@ -230,6 +265,10 @@ impl StaticEngine {
     }
 }
 
+pub(crate) fn page_limit(asked: Option<usize>) -> usize {
+    asked.unwrap_or(limits::PAGE).clamp(1, limits::PAGE)
+}
+
 /// The mount of a request, and the name in it that `text` spells.
 fn place_of<'p>(permit: &'p Permit, text: &str) -> Result<(&'p Mount, Name), Error> {
     let mount = permit.mounts().first().ok_or_else(no_mount)?;
@@ -253,8 +292,38 @@ fn start(op: &BrowseSecrets) -> Result<(Option<Name>, Option<Name>), Error> {
 /// The secret `name`, which the caller may read.
 async fn readable(permit: &Permit, mount: &Mount, name: &Name) -> Result<Opened<SecretRecord>, Error> {
     let row = permit.load::<SecretRecord>(mount, name).await?;
-    let secret = row.and_then(|row| permit.open(row, Capability::Read).ok());
-    secret.ok_or_else(|| Error::NotFound(format!("there is no `{name}` that you may read")))
+    let row = row.ok_or_else(|| unreadable(name))?;
+    permit
+        .open(row, Capability::Read)
+        .map_err(|denied| match denied.reason() {
+            Reason::Lapsed(lapse) => lapsed(name, lapse),
+            _ => unreadable(name),
+        })
+}
+
+fn unreadable(name: &Name) -> Error {
+    Error::NotFound(format!("there is no `{name}` that you may read"))
+}
+
+/// Its reader may know why it is not served.
+fn lapsed(name: &Name, lapse: Lapse) -> Error {
+    let why = match lapse {
+        Lapse::Expired => "has expired",
+        Lapse::RotationDue => "should have got a new value long ago",
+    };
+    Error::Denied(format!(
+        "`{name}` {why}, and this server does not serve what is overdue: whoever may write it must renew it"
+    ))
+}
+
+/// The principal called `slug`, who is to answer for a secret.
+async fn owner(permit: &Permit, slug: Option<&str>) -> Result<Option<PrincipalId>, Error> {
+    let Some(slug) = slug else { return Ok(None) };
+    let slug = Slug::new(slug).map_err(|error| Error::invalid("owner", error))?;
+    match permit.directory().by_slug(&slug).await? {
+        Some(owner) => Ok(Some(owner.record.id)),
+        None => Err(Error::invalid("owner", "is the slug of nobody here")),
+    }
 }
 
 /// The secret `name`, which the caller may write.
@@ -357,6 +426,7 @@ async fn set_aside(permit: &Permit, mount: &Mount, name: &Name) -> Result<(Chang
     let index = RemovedAt {
         mount: mount.id(),
         segments: name.segments().to_vec(),
+        slots: secret.slots(),
     };
     mount.put(
         &mut change,
@@ -418,6 +488,7 @@ async fn earlier_removed(
 fn take_out(change: &mut Change, mount: &Mount, secret: &Opened<SecretRecord>) {
     mount.expect(change, secret.key(), Some(secret.revision()));
     mount.delete(change, secret.key());
+    delete_due(change, mount, secret.id, secret.due());
     for reader in secret.lists.readers.iter() {
         mount.delete(
             change,
@@ -440,7 +511,7 @@ fn forget_for_good(change: &mut Change, mount: &Mount, removed: &Opened<RemovedR
     delete_payloads(change, mount, &removed.secret);
 }
 
-async fn facts(
+pub(crate) async fn facts(
     permit: &Permit,
     mount: &Mount,
     name: &Name,
@@ -468,5 +539,18 @@ async fn facts(
         updated: secret.updated,
         versions,
         lists: slugs.of(permit, &secret.lists).await?,
+        expires: secret.care.as_ref().and_then(|care| care.expires),
+        rotate_every: secret
+            .care
+            .as_ref()
+            .and_then(|care| care.rotate_every)
+            .map(Ttl::from_millis),
+        labels: secret
+            .care
+            .as_ref()
+            .map(|care| care.labels.clone())
+            .unwrap_or_default(),
+        due: secret.due().map(|(at, _)| at),
+        lapse: secret.lapse(permit.now()),
     })
 }

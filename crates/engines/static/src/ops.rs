@@ -10,8 +10,9 @@ use strongroom_secret::{SecretBytes, SecretText};
 use crate::StaticEngine;
 
 pub use one::{
-    BrowseSecrets, Browsed, DescribeSecret, Gone, PutSecret, ReadSecret, Removal, RemoveSecret,
-    RestoreSecret, RollBack, SavedVersion, SecretFacts, SecretName, ValueRead, VersionFacts,
+    AnnotateSecret, BrowseSecrets, Browsed, CareChange, DescribeSecret, FindStale, Gone, PutSecret,
+    ReadSecret, Removal, RemoveSecret, RestoreSecret, RollBack, SavedVersion, SecretFacts, SecretName, Stale,
+    ValueRead, VersionFacts,
 };
 
 /// Which mounts a request is about.

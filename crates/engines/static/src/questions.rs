@@ -45,13 +45,14 @@ impl StaticEngine {
         let name = parse("name", &op.name)?;
         permit.note(mount, &name);
         let (candidates, rules) = match rules(permit, mount, name.clone()).await? {
-            Rules::Secret { lists, owner } => {
+            Rules::Secret { lists, owner, lapse } => {
                 let listed = lists.each().into_iter().flat_map(PrincipalSet::iter);
                 (
                     listed.collect(),
                     Rules::Secret {
                         lists: lists.clone(),
                         owner,
+                        lapse,
                     },
                 )
             }
@@ -70,7 +71,11 @@ impl StaticEngine {
                 continue;
             };
             let resource = match &rules {
-                Rules::Secret { lists, owner } => Resource::Secret { lists, owner: *owner },
+                Rules::Secret { lists, owner, lapse } => Resource::Secret {
+                    lists,
+                    owner: *owner,
+                    lapse: *lapse,
+                },
                 _ => Resource::FreeName(&name),
             };
             if let Ok(allowed) = decide(Some(&principal.record.subject()), op.capability, resource) {
@@ -146,6 +151,7 @@ async fn rules(permit: &Permit, mount: &Mount, name: Name) -> Result<Rules, Erro
         Ok(secret) => Rules::Secret {
             lists: secret.lists.clone(),
             owner: secret.owner,
+            lapse: permit.refused_lapse(&*secret),
         },
         Err(_) => Rules::Hidden,
     })

@@ -4,11 +4,12 @@ use minicbor::{Decode, Encode};
 use strongroom_barrier::{Kind, Named, Place, Record, StorageKey, planes};
 use strongroom_base::{MountId, Name, PrincipalId, SecretId, Timestamp, WorkspaceId};
 use strongroom_identity::principal_key;
-use strongroom_policy::{Lists, PrincipalSet};
+use strongroom_policy::{Lapse, Lists, PrincipalSet};
 use strongroom_sdk::{IndexRow, Mount, Protected, RowAtRest, RowFlaw, RowKeeper, Ties};
 use strongroom_secret::SecretBytes;
 
 use crate::StaticEngine;
+use crate::care::Care;
 
 /// A secret.
 #[derive(Encode, Decode)]
@@ -22,13 +23,16 @@ pub(crate) struct SecretRecord {
     pub(crate) versions: Vec<Version>,
     #[n(3)]
     pub(crate) current: Payload,
-    /// Who made it.
+    /// Who answers for it: who made it, until it is given to another.
     #[n(4)]
     pub(crate) owner: PrincipalId,
     #[n(5)]
     pub(crate) created: Timestamp,
     #[n(6)]
     pub(crate) updated: Timestamp,
+    /// What is said of it; `None` when that is nothing.
+    #[n(7)]
+    pub(crate) care: Option<Care>,
 }
 
 /// One version of a secret's value.
@@ -83,6 +87,23 @@ pub(crate) struct RemovedAt {
     pub(crate) mount: MountId,
     #[n(1)]
     pub(crate) segments: Vec<String>,
+    /// Where its values lie.
+    #[n(2)]
+    pub(crate) slots: Vec<u32>,
+}
+
+/// An index row: a secret that is overdue from the time on that its key begins with.
+#[derive(Encode, Decode)]
+pub(crate) struct Due {
+    #[n(0)]
+    pub(crate) mount: MountId,
+    #[n(1)]
+    pub(crate) segments: Vec<String>,
+    #[n(2)]
+    pub(crate) lapse: Lapse,
+    /// Who answers for it.
+    #[n(3)]
+    pub(crate) owner: PrincipalId,
 }
 
 /// An index row: the name of a secret that a principal may read.
@@ -97,6 +118,21 @@ impl Record for PayloadRecord {}
 impl Record for ReadableBy {}
 impl Record for RemovedRecord {}
 impl Record for RemovedAt {}
+impl Record for Due {}
+impl IndexRow for RemovedAt {}
+impl IndexRow for Due {}
+
+impl Named for RemovedAt {
+    fn into_name(self) -> Name {
+        Name::from_stored(self.segments)
+    }
+}
+
+impl Named for Due {
+    fn into_name(self) -> Name {
+        Name::from_stored(self.segments)
+    }
+}
 impl IndexRow for ReadableBy {}
 
 impl Named for ReadableBy {
@@ -110,6 +146,34 @@ impl SecretRecord {
     pub(crate) fn current_version(&self) -> u32 {
         self.versions.last().map_or(0, |version| version.number)
     }
+
+    /// The slots in which its values lie.
+    pub(crate) fn slots(&self) -> Vec<u32> {
+        self.versions.iter().filter_map(|version| version.slot).collect()
+    }
+
+    /// From when on it is overdue, and why; `None` if never.
+    pub(crate) fn due(&self) -> Option<(Timestamp, Lapse)> {
+        let saved = self.versions.last()?.created;
+        self.care.as_ref()?.due(saved)
+    }
+
+    /// The index row by which it is found when it is overdue, for the secret `name` in `mount`.
+    pub(crate) fn due_row(
+        &self,
+        workspace: WorkspaceId,
+        mount: MountId,
+        segments: &[String],
+    ) -> Option<(StorageKey, Due)> {
+        let (at, lapse) = self.due()?;
+        let row = Due {
+            mount,
+            segments: segments.to_vec(),
+            lapse,
+            owner: self.owner,
+        };
+        Some((due_key(workspace, at, self.id), row))
+    }
 }
 
 impl Protected for SecretRecord {
@@ -119,6 +183,11 @@ impl Protected for SecretRecord {
 
     fn owner(&self) -> PrincipalId {
         self.owner
+    }
+
+    fn lapse(&self, now: Timestamp) -> Option<Lapse> {
+        let (at, lapse) = self.due()?;
+        (at <= now).then_some(lapse)
     }
 }
 
@@ -139,6 +208,22 @@ pub(crate) fn removed_key(workspace: WorkspaceId, at: Timestamp, secret: SecretI
         Kind::Removed,
         &[&at.as_millis().to_be_bytes(), secret.as_bytes()],
     )
+}
+
+/// The index row of a secret that is overdue from `at` on.
+pub(crate) fn due_key(workspace: WorkspaceId, at: Timestamp, secret: SecretId) -> StorageKey {
+    planes::ordered(
+        workspace,
+        Kind::Due,
+        &[&at.as_millis().to_be_bytes(), secret.as_bytes()],
+    )
+}
+
+/// The time and the secret of an index row that is in the order of time.
+pub(crate) fn index_parts(key: &StorageKey) -> Option<(Timestamp, SecretId)> {
+    let (time, id) = key.ordered_parts()?.split_first_chunk()?;
+    let time = Timestamp::from_millis(u64::from_be_bytes(*time));
+    Some((time, SecretId::from_bytes(id.try_into().ok()?)))
 }
 
 pub(crate) fn payload_key(mount: &Mount, secret: SecretId, slot: u32) -> StorageKey {
@@ -196,7 +281,8 @@ impl RowKeeper for StaticEngine {
             } if *workspace != WorkspaceId::SYSTEM && mount.is_aside() => {
                 let RemovedRecord { secret, at } = row.open()?;
                 let index = removed_key(*workspace, at, secret.id);
-                ties(&secret, *workspace, None, segments)?.owning(index, found_at(mount.home(), segments))
+                let says = removed_says(mount.home(), segments, &secret.slots());
+                ties(&secret, *workspace, None, segments)?.owning(index, says)
             }
             Place::Name {
                 workspace,
@@ -206,9 +292,14 @@ impl RowKeeper for StaticEngine {
             Place::Ordered {
                 kind: Kind::Removed, ..
             } => {
-                let RemovedAt { mount, segments } = row.open()?;
-                Ties::of_owned(found_at(mount, &segments))
+                let RemovedAt {
+                    mount,
+                    segments,
+                    slots,
+                } = row.open()?;
+                Ties::of_owned(removed_says(mount, &segments, &slots))
             }
+            Place::Ordered { kind: Kind::Due, .. } => Ties::of_owned(due_says(&row.open()?)),
             Place::Ordered {
                 kind: Kind::Payload, ..
             } => Ties::of_owned(row.open::<PayloadRecord>()?.version.to_be_bytes()),
@@ -248,14 +339,29 @@ fn ties(
             let key = by_principal_in(workspace, mount, reader, secret.id);
             ties = ties.owning(key, spelled(segments));
         }
+        if let Some((key, row)) = secret.due_row(workspace, mount, segments) {
+            ties = ties.owning(key, due_says(&row));
+        }
     }
     let principals = secret.lists.each().into_iter().flat_map(PrincipalSet::iter);
     Ok(ties.needing(principals.chain([secret.owner]).map(principal_key)))
 }
 
-/// What a removed secret and its index row say of each other: its mount and name.
-fn found_at(mount: MountId, segments: &[String]) -> Vec<u8> {
-    [&mount.0.to_be_bytes()[..], spelled(segments).as_bytes()].concat()
+/// What a removed secret and its index row say of each other.
+fn removed_says(mount: MountId, segments: &[String], slots: &[u32]) -> Vec<u8> {
+    format!("{} {slots:?} {}", mount.0, spelled(segments)).into_bytes()
+}
+
+/// What a secret and the index row of its being overdue say of each other.
+fn due_says(row: &Due) -> Vec<u8> {
+    format!(
+        "{} {:?} {} {}",
+        row.mount.0,
+        row.lapse,
+        row.owner,
+        spelled(&row.segments)
+    )
+    .into_bytes()
 }
 
 /// A name as one text: no segment holds the separator.
@@ -300,6 +406,7 @@ mod tests {
             owner,
             created: Timestamp::from_millis(3),
             updated: Timestamp::from_millis(4),
+            care: None,
         };
         let (one, two) = ("01".repeat(16), "02".repeat(16));
         assert_eq!(
@@ -323,6 +430,24 @@ mod tests {
             by: Some(owner),
         };
         assert_eq!(hex(&saved), format!("840305f650{one}"));
+        let cared = SecretRecord {
+            care: Some(Care {
+                expires: Some(Timestamp::from_millis(8)),
+                rotate_every: Some(9),
+                labels: [("k".to_owned(), "v".to_owned())].into(),
+            }),
+            ..minicbor::decode(&minicbor::to_vec(&secret).unwrap()).unwrap()
+        };
+        assert!(
+            hex(&cared).starts_with(&format!("8850{two}86")) && hex(&cared).ends_with("0304830809a1616b6176")
+        );
+        let due = Due {
+            mount: MountId(7),
+            segments: vec!["a".into()],
+            lapse: Lapse::RotationDue,
+            owner,
+        };
+        assert_eq!(hex(&due), format!("840781616101 50{one}").replace(' ', ""));
         let removed = RemovedRecord {
             secret,
             at: Timestamp::from_millis(6),
@@ -331,7 +456,8 @@ mod tests {
         let index = RemovedAt {
             mount: MountId(7),
             segments: vec!["a".into()],
+            slots: vec![3],
         };
-        assert_eq!(hex(&index), "8207816161");
+        assert_eq!(hex(&index), "83078161618103");
     }
 }

@@ -22,7 +22,7 @@ pub(in crate::cli) struct List {
 impl List {
     pub(in crate::cli) async fn run(self, console: Console) -> Result<(), Failure> {
         let (mut asked, app) = self.place.open(console).await?;
-        let mut printer = asked.printer(["NAME", "VERSION", "SAVED", "OWNER"]);
+        let mut printer = asked.printer(["NAME", "VERSION", "SAVED", "OWNER", "DUE"]);
         let mut request = ListRequest {
             app,
             prefix: self.prefix,
@@ -42,11 +42,14 @@ impl List {
     }
 }
 
-fn row(facts: &Facts) -> [String; 4] {
+fn row(facts: &Facts) -> [String; 5] {
+    let due = facts.due.map(|due| rfc3339(Timestamp::from_millis(due)));
+    let flag = if facts.overdue.is_some() { " OVERDUE" } else { "" };
     [
         facts.name.clone(),
         facts.version.to_string(),
         rfc3339(Timestamp::from_millis(facts.saved)),
         facts.owner.clone().unwrap_or_default(),
+        format!("{}{flag}", due.unwrap_or_default()),
     ]
 }

@@ -2,27 +2,67 @@
 
 use std::io::Write;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use strongroom_base::Timestamp;
 use strongroom_client::secrets::Facts;
 
+use super::said::Said;
+use super::stale::why;
 use super::{Place, named};
 use crate::cli::console::Console;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, Form};
-use crate::cli::time::rfc3339;
+use crate::cli::time::{rfc3339, span};
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum Meta {
+    Get(Get),
+    Set(Set),
+}
+
+impl Meta {
+    pub(in crate::cli) async fn run(self, console: Console) -> Result<(), Failure> {
+        match self {
+            Self::Get(get) => get.run(console).await,
+            Self::Set(set) => set.run(console).await,
+        }
+    }
+}
+
+/// Change what is known of a secret beside its value; what is not given stays as it is
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Set {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    said: Said,
+    /// Name of the secret
+    name: String,
+}
+
+impl Set {
+    async fn run(self, console: Console) -> Result<(), Failure> {
+        let (lists, care) = (self.said.lists(), self.said.care()?);
+        let (asked, app) = self.place.open(console).await?;
+        asked
+            .client
+            .annotate_secret(named(&self.name, &app), &care, &lists)
+            .await?;
+        Ok(())
+    }
+}
 
 /// Show what is known of a secret beside its value
 #[derive(Debug, Args)]
-pub(in crate::cli) struct Meta {
+pub(in crate::cli) struct Get {
     #[command(flatten)]
     place: Place,
     /// Name of the secret
     name: String,
 }
 
-impl Meta {
-    pub(in crate::cli) async fn run(self, console: Console) -> Result<(), Failure> {
+impl Get {
+    async fn run(self, console: Console) -> Result<(), Failure> {
         let (mut asked, app) = self.place.open(console).await?;
         let facts = asked.client.describe_secret(named(&self.name, &app)).await?;
         match asked.output {
@@ -44,6 +84,18 @@ fn write_facts(out: &mut dyn Write, facts: &Facts) -> std::io::Result<()> {
     }
     writeln!(out, "created    {}", time(facts.created))?;
     writeln!(out, "updated    {}", time(facts.updated))?;
+    if let Some(expires) = facts.expires {
+        writeln!(out, "expires    {}", time(expires))?;
+    }
+    if let Some(seconds) = facts.rotate_every_seconds {
+        writeln!(out, "rotate     every {}", span(seconds))?;
+    }
+    if let (Some(due), Some(overdue)) = (facts.due, &facts.overdue) {
+        writeln!(out, "OVERDUE    since {}: {}", time(due), why(Some(overdue)))?;
+    }
+    for (key, value) in &facts.labels {
+        writeln!(out, "label      {key}={}", value.escape_debug())?;
+    }
     let lists = &facts.lists;
     for (name, list) in [
         ("readers", &lists.readers),

@@ -5,6 +5,8 @@ mod get;
 mod list;
 mod meta;
 mod put;
+mod said;
+mod stale;
 
 use clap::{Args, Subcommand};
 use strongroom_client::secrets::SecretName;
@@ -19,12 +21,15 @@ pub(super) enum Secret {
     Put(put::Put),
     #[command(visible_alias = "ls")]
     List(list::List),
+    /// See and change what is known of a secret beside its value
+    #[command(subcommand)]
     Meta(meta::Meta),
     History(meta::History),
     Rollback(change::Rollback),
     #[command(visible_alias = "delete")]
     Rm(change::Rm),
     Undelete(change::Undelete),
+    Stale(stale::Stale),
     Search(crate::cli::access::Search),
 }
 
@@ -39,6 +44,7 @@ impl Secret {
             Self::Rollback(rollback) => rollback.run(console).await,
             Self::Rm(rm) => rm.run(console).await,
             Self::Undelete(undelete) => undelete.run(console).await,
+            Self::Stale(stale) => stale.run(console).await,
             Self::Search(search) => search.run(console).await,
         }
     }

@@ -4,8 +4,9 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use strongroom_client::secrets::{ListsToSet, Put as Saving};
+use strongroom_client::secrets::Put as Saving;
 
+use super::said::Said;
 use super::{Place, named};
 use crate::cli::console::{Console, value_from};
 use crate::cli::failure::Failure;
@@ -26,38 +27,22 @@ pub(in crate::cli) struct Put {
     #[arg(long, value_name = "VERSION")]
     cas: Option<u32>,
     #[command(flatten)]
-    lists: Lists,
+    said: Said,
     /// Name of the secret
     name: String,
-}
-
-/// The lists that can be set with a value.
-#[derive(Debug, Args)]
-struct Lists {
-    /// Who may read it, by slug, separated by commas; these and no others
-    #[arg(long, value_name = "SLUGS", value_delimiter = ',')]
-    readers: Option<Vec<String>>,
-    /// Who may replace its value
-    #[arg(long, value_name = "SLUGS", value_delimiter = ',')]
-    writers: Option<Vec<String>>,
-    /// Who may remove it
-    #[arg(long, value_name = "SLUGS", value_delimiter = ',')]
-    deleters: Option<Vec<String>>,
 }
 
 impl Put {
     pub(in crate::cli) async fn run(self, mut console: Console) -> Result<(), Failure> {
         let prompt = format!("Value of `{}`", self.name.escape_debug());
+        let (lists, care) = (self.said.lists(), self.said.care()?);
         let value = value_from(&mut console, self.from_file.as_deref(), &prompt)?;
         let (mut asked, app) = self.place.open(console).await?;
         let saving = Saving {
             value: &value,
             expected: self.cas,
-            lists: ListsToSet {
-                readers: self.lists.readers,
-                writers: self.lists.writers,
-                deleters: self.lists.deleters,
-            },
+            lists,
+            care,
         };
         let version = asked.client.put_secret(named(&self.name, &app), saving).await?;
         let name = self.name.escape_debug();

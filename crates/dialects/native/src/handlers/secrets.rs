@@ -3,14 +3,15 @@
 use axum::response::Response;
 use strongroom_dialect_kit::Body;
 use strongroom_engine_static::ops::{
-    BrowseSecrets, DescribeSecret, PutSecret, ReadSecret, RemoveSecret, RestoreSecret, RollBack, SearchNames,
+    AnnotateSecret, BrowseSecrets, DescribeSecret, FindStale, PutSecret, ReadSecret, RemoveSecret,
+    RestoreSecret, RollBack, SearchNames,
 };
 
 use crate::call::Call;
 use crate::wire::access::{SearchReply, SearchRequest};
 use crate::wire::secrets::{
-    FactsReply, ListReply, ListRequest, NameRequest, PutRequest, ReadReply, ReadRequest, RemoveReply,
-    RemoveRequest, RollbackRequest, VersionReply,
+    AnnotateRequest, FactsReply, ListReply, ListRequest, NameRequest, PutRequest, ReadReply, ReadRequest,
+    RemoveReply, RemoveRequest, RollbackRequest, StaleRequest, VersionReply,
 };
 
 pub(crate) async fn read(call: Call, body: Body) -> Response {
@@ -41,6 +42,16 @@ pub(crate) async fn undelete(call: Call, body: Body) -> Response {
 pub(crate) async fn describe(call: Call, body: Body) -> Response {
     let decode = |request: NameRequest| Ok(DescribeSecret::from(request));
     call.ask_json(body, decode, FactsReply::from).await
+}
+
+pub(crate) async fn annotate(call: Call, body: Body) -> Response {
+    let decode = |request: AnnotateRequest| Ok(AnnotateSecret::from(request));
+    call.ask_json(body, decode, VersionReply::from).await
+}
+
+pub(crate) async fn stale(call: Call, body: Body) -> Response {
+    let decode = |request: StaleRequest| Ok(FindStale::from(request));
+    call.ask_json(body, decode, ListReply::from).await
 }
 
 pub(crate) async fn list(call: Call, body: Body) -> Response {

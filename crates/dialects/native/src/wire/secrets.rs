@@ -1,15 +1,21 @@
 //! Secrets one by one, and lists of them without values.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strongroom_base::{Timestamp, Ttl};
 use strongroom_dialect_kit::{json, reply};
 use strongroom_engine_static::ops::{
-    BrowseSecrets, Browsed, DescribeSecret, Gone, PutSecret, ReadSecret, Removal, RemoveSecret,
-    RestoreSecret, RollBack, SavedVersion, SecretFacts, SecretName, ValueRead, VersionFacts,
+    AnnotateSecret, BrowseSecrets, Browsed, CareChange, DescribeSecret, FindStale, Gone, PutSecret,
+    ReadSecret, Removal, RemoveSecret, RestoreSecret, RollBack, SavedVersion, SecretFacts, SecretName, Stale,
+    ValueRead, VersionFacts,
 };
-use strongroom_policy::Lists;
+use strongroom_policy::{Lapse, Lists};
 use strongroom_sdk::Error;
 use strongroom_secret::{SecretBytes, SecretText};
+
+use super::scope;
 
 /// Which secret is meant.
 #[derive(Deserialize, JsonSchema)]
@@ -98,6 +104,84 @@ pub(crate) struct PutRequest {
     /// Lists to set, as slugs. An absent one stays as it is.
     #[serde(default)]
     lists: ListsRequest,
+    /// What to say of it.
+    #[serde(default)]
+    care: CareRequest,
+}
+
+/// What is said of a secret beside its value. What is absent stays as it is.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct CareRequest {
+    /// The slug of who answers for it; its owner and admins may give it to another.
+    owner: Option<String>,
+    /// From when on it must not be used any more; it may be past already. 0: never.
+    expires: Option<u64>,
+    /// How often it has to get a new value, in seconds. 0: never.
+    rotate_every_seconds: Option<u64>,
+    /// Labels to set; an empty text takes one away.
+    labels: BTreeMap<String, String>,
+}
+
+impl From<CareRequest> for CareChange {
+    fn from(request: CareRequest) -> Self {
+        let unless_zero = |number: u64| Some(number).filter(|number| *number > 0);
+        Self {
+            owner: request.owner,
+            expires: request
+                .expires
+                .map(|at| unless_zero(at).map(Timestamp::from_millis)),
+            rotate_every: request
+                .rotate_every_seconds
+                .map(|seconds| unless_zero(seconds).map(Ttl::from_secs)),
+            labels: request.labels,
+        }
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct AnnotateRequest {
+    /// The secret's name, parts separated by `/`.
+    name: String,
+    /// Its app; that of the session when absent. Another one needs the admin role.
+    app: Option<String>,
+    /// Lists to set, as slugs. An absent one stays as it is.
+    #[serde(default)]
+    lists: ListsRequest,
+    /// What to say of it.
+    #[serde(default)]
+    care: CareRequest,
+}
+
+impl From<AnnotateRequest> for AnnotateSecret {
+    fn from(request: AnnotateRequest) -> Self {
+        Self {
+            secret: secret(request.name, request.app),
+            care: request.care.into(),
+            lists: request.lists.into(),
+        }
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct StaleRequest {
+    /// Every app, not only the session's.
+    #[serde(default)]
+    all_apps: bool,
+    /// Go on behind this, the `next` of an earlier page.
+    after: Option<String>,
+    /// At most so many; 1,000 at most.
+    limit: Option<usize>,
+}
+
+impl From<StaleRequest> for FindStale {
+    fn from(request: StaleRequest) -> Self {
+        Self {
+            scope: scope(request.all_apps),
+            after: request.after,
+            limit: request.limit,
+        }
+    }
 }
 
 /// Who may do what, as slugs.
@@ -136,6 +220,7 @@ impl TryFrom<PutRequest> for PutSecret {
                 .ok_or_else(|| Error::invalid("value", "is missing"))?,
             expected: request.expected,
             lists: request.lists.into(),
+            care: request.care.into(),
         })
     }
 }
@@ -242,11 +327,19 @@ impl From<ListRequest> for BrowseSecrets {
 
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct ListReply {
-    /// By name.
     secrets: Vec<FactsReply>,
     /// Go on with this as `after`; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
+}
+
+impl From<Stale> for ListReply {
+    fn from(page: Stale) -> Self {
+        Self {
+            secrets: page.secrets.into_iter().map(FactsReply::from).collect(),
+            next: page.next,
+        }
+    }
 }
 
 impl From<Browsed> for ListReply {
@@ -278,6 +371,19 @@ pub(crate) struct FactsReply {
     created: u64,
     /// When anything about it changed last.
     updated: u64,
+    /// From when on it must not be used any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<u64>,
+    /// How often it has to get a new value, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotate_every_seconds: Option<u64>,
+    labels: BTreeMap<String, String>,
+    /// From when on it is overdue: expired, or without a new value for too long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due: Option<u64>,
+    /// Why it is overdue now: `expired` or `rotation_due`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overdue: Option<&'static str>,
     /// The versions that are kept, oldest first.
     versions: Vec<VersionFactsReply>,
     lists: ListsReply,
@@ -319,6 +425,14 @@ impl From<SecretFacts> for FactsReply {
             owner: facts.owner,
             created: facts.created.as_millis(),
             updated: facts.updated.as_millis(),
+            expires: facts.expires.map(Timestamp::as_millis),
+            rotate_every_seconds: facts.rotate_every.map(Ttl::as_secs_ceil),
+            labels: facts.labels,
+            due: facts.due.map(Timestamp::as_millis),
+            overdue: facts.lapse.map(|lapse| match lapse {
+                Lapse::Expired => "expired",
+                Lapse::RotationDue => "rotation_due",
+            }),
             versions: facts.versions.into_iter().map(VersionFactsReply::from).collect(),
             lists: facts.lists.into(),
         }

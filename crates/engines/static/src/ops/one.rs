@@ -1,10 +1,13 @@
 //! What can be asked about one secret, or for a list without values: the daily work of the native dialect.
 
-use strongroom_base::{SecretId, Timestamp};
-use strongroom_policy::Lists;
+use std::collections::BTreeMap;
+
+use strongroom_base::{SecretId, Timestamp, Ttl};
+use strongroom_policy::{Lapse, Lists};
 use strongroom_sdk::{Target, ops};
 use strongroom_secret::{SecretBytes, SecretText};
 
+use super::Scope;
 use crate::StaticEngine;
 
 /// A secret by its name.
@@ -50,6 +53,53 @@ pub struct PutSecret {
     /// The lists to set, as slugs; `None` keeps a list, and for a new secret is the caller alone, or nobody when the
     /// caller is an admin.
     pub lists: Lists<Option<Vec<String>>>,
+    /// What is to be said of it.
+    pub care: CareChange,
+}
+
+/// A change of what is said of a secret beside its value; what is `None` stays as it is.
+#[derive(Clone, Debug, Default)]
+pub struct CareChange {
+    /// Who answers for it, by slug. Only its owner and admins may give it to another.
+    pub owner: Option<String>,
+    /// From when on it must not be used any more; `Some(None)` for never. It may be past already.
+    pub expires: Option<Option<Timestamp>>,
+    /// How often it has to get a new value; `Some(None)` for never.
+    pub rotate_every: Option<Option<Ttl>>,
+    /// Labels to set; an empty text takes one away.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Change what is said of a secret beside its value. Answers [`SavedVersion`], the version that it has.
+#[derive(Debug)]
+pub struct AnnotateSecret {
+    /// Which one.
+    pub secret: SecretName,
+    /// What to say of it.
+    pub care: CareChange,
+    /// The lists to set, as slugs; `None` keeps a list.
+    pub lists: Lists<Option<Vec<String>>>,
+}
+
+/// Describe the secrets that are overdue and that the caller may read, those that are longest so first. Answers
+/// [`Stale`].
+#[derive(Debug, Default)]
+pub struct FindStale {
+    /// In which mounts.
+    pub scope: Scope,
+    /// Go on behind this, the `next` of an earlier page.
+    pub after: Option<String>,
+    /// At most so many; [`strongroom_base::limits::PAGE`] at most.
+    pub limit: Option<usize>,
+}
+
+/// One page of overdue secrets.
+#[derive(Debug)]
+pub struct Stale {
+    /// They.
+    pub secrets: Vec<SecretFacts>,
+    /// Where to go on, if there may be more.
+    pub next: Option<String>,
 }
 
 /// What a save made.
@@ -129,6 +179,16 @@ pub struct SecretFacts {
     pub versions: Vec<VersionFacts>,
     /// The six lists, as slugs in alphabetical order.
     pub lists: Lists<Vec<String>>,
+    /// From when on it must not be used any more.
+    pub expires: Option<Timestamp>,
+    /// How often it has to get a new value.
+    pub rotate_every: Option<Ttl>,
+    /// What its people call it by.
+    pub labels: BTreeMap<String, String>,
+    /// From when on it is overdue: expired, or without a new value for too long.
+    pub due: Option<Timestamp>,
+    /// Why it is overdue now, if it is.
+    pub lapse: Option<Lapse>,
 }
 
 /// What is known of a version beside its value.
@@ -167,6 +227,8 @@ pub struct Browsed {
 ops! { StaticEngine:
     ReadSecret -> ValueRead, "secret.read", Read, |op| op.secret.target(), read_one;
     PutSecret -> SavedVersion, "secret.put", Write, |op| Target::Mounts(vec![op.secret.host.clone()]), put;
+    AnnotateSecret -> SavedVersion, "secret.annotate", Write, |op| op.secret.target(), annotate;
+    FindStale -> Stale, "secret.stale", List, |op| op.scope.target(), stale;
     RollBack -> SavedVersion, "secret.rollback", Write, |op| op.secret.target(), roll_back;
     RemoveSecret -> Gone, "secret.drop", Delete, |op| op.secret.target(), remove_one;
     RestoreSecret -> SavedVersion, "secret.undelete", Delete, |op| op.secret.target(), restore;
