@@ -752,6 +752,26 @@ fn drive_command(aviary: &mut Aviary, name: &str) -> Result<()> {
             let file = file.to_string_lossy().into_owned();
             aviary.native(&[&put[..], &["--from-file", &file]].concat(), 0)?;
         }
+        "strongroom doctor" => {
+            for form in ["table", "json", "yaml", "env"] {
+                aviary.native(&["doctor", "--output", form], 3)?;
+            }
+            let data = aviary.world.home.data().to_string_lossy().into_owned();
+            aviary.native(&["doctor", "--offline", "--data", &data], 3)?;
+            aviary.native_as(TOKEN, &["doctor"], 1)?;
+        }
+        "strongroom completions" | "strongroom manual" => {
+            let pages = aviary
+                .world
+                .home
+                .path()
+                .join("man")
+                .to_string_lossy()
+                .into_owned();
+            aviary.run(name, aviary.strongroom(&["completions", "bash"])?, "", 0)?;
+            aviary.run(name, aviary.strongroom(&["manual", &pages])?, "", 0)?;
+            aviary.run(name, aviary.strongroom(&["manual", "/dev/null/pages"])?, "", 1)?;
+        }
         "strongroom secret meta set" => {
             let set = ["secret", "meta", "set", &secret];
             let owner = format!("--owner={SLUG}");

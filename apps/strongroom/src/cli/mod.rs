@@ -4,12 +4,14 @@
 mod access;
 mod audit;
 pub mod console;
+mod doctor;
 pub mod exit;
 pub mod failure;
 mod names;
 pub mod oo;
 mod operator;
 mod output;
+mod pages;
 mod principal;
 mod remote;
 mod secret;
@@ -70,6 +72,9 @@ enum Command {
     /// Vouch for the ledgers of others
     #[command(subcommand)]
     Witness(witness::Witness),
+    Doctor(Box<doctor::Doctor>),
+    Completions(pages::Completions),
+    Manual(pages::Manual),
     /// Look after an instance while its server is stopped
     #[command(subcommand)]
     Operator(operator::Operator),
@@ -94,6 +99,9 @@ impl Strongroom {
             Command::Token(token) => run_async(token.run(console)),
             Command::Secret(secret) => run_async(secret.run(console)),
             Command::Witness(witness::Witness::Serve(serve)) => serve.run(console),
+            Command::Doctor(doctor) => doctor.run(console),
+            Command::Completions(completions) => completions.run(console),
+            Command::Manual(manual) => manual.run(console),
             Command::Operator(operator) => operator.run(console),
         }
     }
