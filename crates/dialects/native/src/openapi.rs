@@ -82,140 +82,174 @@ pub fn document() -> Value {
 }
 
 fn entry(template: &str, schemas: &mut SchemaGenerator) -> Option<Entry> {
-    let mut entry =
-        |summary, request: fn(&mut SchemaGenerator) -> Value, reply: fn(&mut SchemaGenerator) -> Value| {
-            Some(Entry {
-                summary,
-                request: Some(request(schemas)).filter(|schema| !schema.is_null()),
-                reply: Some(reply(schemas)).filter(|schema| !schema.is_null()),
-            })
-        };
-    let none = |_: &mut SchemaGenerator| Value::Null;
-    match template.strip_prefix(crate::PREFIX)? {
-        "/openapi.json" => entry("This document", none, none),
-        "/login" => entry(
+    let path = template.strip_prefix(crate::PREFIX)?;
+    let rooms = [sessions, audit, access, people, secrets];
+    let (summary, request, reply) = rooms.into_iter().find_map(|about| about(path))?;
+    Some(Entry {
+        summary,
+        request: Some(request(schemas)).filter(|schema| !schema.is_null()),
+        reply: Some(reply(schemas)).filter(|schema| !schema.is_null()),
+    })
+}
+
+/// What makes the schema of a body.
+type Schema = fn(&mut SchemaGenerator) -> Value;
+
+/// There is no body.
+fn none(_: &mut SchemaGenerator) -> Value {
+    Value::Null
+}
+
+fn sessions(path: &str) -> Option<(&'static str, Schema, Schema)> {
+    Some(match path {
+        "/openapi.json" => ("This document", none, none),
+        "/login" => (
             "Log in with a password",
             schema::<LoginRequest>,
             schema::<TokenReply>,
         ),
-        "/whoami" => entry("Who the token is of", none, schema::<WhoAmIReply>),
-        "/audit/leaves" => entry(
+        "/whoami" => ("Who the token is of", none, schema::<WhoAmIReply>),
+        _ => return None,
+    })
+}
+
+fn audit(path: &str) -> Option<(&'static str, Schema, Schema)> {
+    Some(match path {
+        "/audit/leaves" => (
             "Leaves of the audit ledger",
             schema::<LeavesRequest>,
             schema::<LeavesReply>,
         ),
-        "/audit/request" => entry(
+        "/audit/request" => (
             "The leaves of one request",
             schema::<RequestRequest>,
             schema::<RequestReply>,
         ),
-        "/audit/proof" => entry(
+        "/audit/proof" => (
             "The proof that a leaf is in the ledger",
             schema::<ProofRequest>,
             schema::<ProofReply>,
         ),
-        "/audit/growth" => entry(
+        "/audit/growth" => (
             "The newest checkpoint, and the proof that it continues an older tree",
             schema::<GrowthRequest>,
             schema::<GrowthReply>,
         ),
-        "/access/explain" => entry(
+        _ => return None,
+    })
+}
+
+fn access(path: &str) -> Option<(&'static str, Schema, Schema)> {
+    Some(match path {
+        "/access/explain" => (
             "Why a request was refused, for admins and owners",
             schema::<ExplainRequest>,
             schema::<ExplainReply>,
         ),
-        "/access/who-can" => entry(
+        "/access/who-can" => (
             "Who may do something to a secret, for admins and its owner",
             schema::<WhoCanRequest>,
             schema::<WhoCanReply>,
         ),
-        "/access/review" => entry(
+        "/access/review" => (
             "What is odd about who may read what, for admins",
             schema::<ReviewRequest>,
             schema::<ReviewReply>,
         ),
-        "/principals/add" => entry(
+        _ => return None,
+    })
+}
+
+fn people(path: &str) -> Option<(&'static str, Schema, Schema)> {
+    Some(match path {
+        "/principals/add" => (
             "Make an account, for admins",
             schema::<AddRequest>,
             schema::<PrincipalReply>,
         ),
-        "/principals/list" => entry(
+        "/principals/list" => (
             "Who there is, for admins",
             schema::<PrincipalsRequest>,
             schema::<PrincipalsReply>,
         ),
-        "/principals/disable" => entry(
+        "/principals/disable" => (
             "Keep a principal from logging in and end its sessions, for admins",
             schema::<SlugRequest>,
             schema::<PrincipalReply>,
         ),
-        "/principals/enable" => entry(
+        "/principals/enable" => (
             "Let a principal log in again, for admins",
             schema::<SlugRequest>,
             schema::<PrincipalReply>,
         ),
-        "/tokens/list" => entry(
+        "/tokens/list" => (
             "The caller's tokens, or for admins those of others, named without them",
             schema::<TokensRequest>,
             schema::<TokensReply>,
         ),
-        "/tokens/revoke" => entry(
+        "/tokens/revoke" => (
             "Revoke a token of the caller, or for admins of others",
             schema::<RevokeRequest>,
             schema::<RevokeReply>,
         ),
-        "/secrets/read" => entry(
+        _ => return None,
+    })
+}
+
+fn secrets(path: &str) -> Option<(&'static str, Schema, Schema)> {
+    Some(match path {
+        "/secrets/read" => (
             "The value of a secret, or of an earlier version of it",
             schema::<ReadRequest>,
             schema::<ReadReply>,
         ),
-        "/secrets/put" => entry(
+        "/secrets/put" => (
             "Create a secret, or give it a new value",
             schema::<PutRequest>,
             schema::<VersionReply>,
         ),
-        "/secrets/rollback" => entry(
+        "/secrets/rollback" => (
             "Make a new version with the value of an earlier one",
             schema::<RollbackRequest>,
             schema::<VersionReply>,
         ),
-        "/secrets/remove" => entry(
+        "/secrets/remove" => (
             "Remove a secret, to be had back for 30 days or for good",
             schema::<RemoveRequest>,
             schema::<RemoveReply>,
         ),
-        "/secrets/undelete" => entry(
+        "/secrets/undelete" => (
             "Have a removed secret back",
             schema::<NameRequest>,
             schema::<VersionReply>,
         ),
-        "/secrets/describe" => entry(
+        "/secrets/describe" => (
             "What is known of a secret beside its value",
             schema::<NameRequest>,
             schema::<FactsReply>,
         ),
-        "/secrets/annotate" => entry(
+        "/secrets/annotate" => (
             "Change what is said of a secret beside its value",
             schema::<AnnotateRequest>,
             schema::<VersionReply>,
         ),
-        "/secrets/stale" => entry(
+        "/secrets/stale" => (
             "The secrets that are overdue and that the caller may read, longest first",
             schema::<StaleRequest>,
             schema::<ListReply>,
         ),
-        "/secrets/list" => entry(
+        "/secrets/list" => (
             "The secrets that the caller may read, without their values",
             schema::<ListRequest>,
             schema::<ListReply>,
         ),
-        "/secrets/search" => entry(
+        "/secrets/search" => (
             "Names that the caller may read",
             schema::<SearchRequest>,
             schema::<SearchReply>,
         ),
-        _ => None,
-    }
+        _ => return None,
+    })
 }
 
 fn schema<T: JsonSchema>(schemas: &mut SchemaGenerator) -> Value {
