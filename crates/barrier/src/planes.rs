@@ -63,6 +63,8 @@ pub enum Kind {
     LedgerKey = 7,
     /// core: number u32 → the key that signs JSON web tokens.
     TokenKey = 8,
+    /// core: principal id → the invitation to be it.
+    Invitation = 9,
     /// static engine: secret id ‖ slot → a payload that is not in the secret's own row.
     Payload = 16,
     /// static engine: principal id ‖ mount id ‖ secret id → the secret's name; one row for each secret of a reader.
@@ -71,11 +73,13 @@ pub enum Kind {
     Removed = 18,
     /// static engine: time from which a secret is overdue ‖ secret id → where it lies.
     Due = 19,
+    /// static engine: principal id ‖ random id → what it asks for.
+    AccessRequest = 20,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Principal,
         Self::Password,
         Self::Session,
@@ -84,10 +88,12 @@ impl Kind {
         Self::Mount,
         Self::LedgerKey,
         Self::TokenKey,
+        Self::Invitation,
         Self::Payload,
         Self::ByPrincipal,
         Self::Removed,
         Self::Due,
+        Self::AccessRequest,
     ];
 
     /// What `docs/formats/record.md` calls it.
@@ -102,10 +108,12 @@ impl Kind {
             Self::Mount => "mount",
             Self::LedgerKey => "ledger key",
             Self::TokenKey => "token key",
+            Self::Invitation => "invitation",
             Self::Payload => "payload",
             Self::ByPrincipal => "by principal",
             Self::Removed => "removed",
             Self::Due => "due",
+            Self::AccessRequest => "access request",
         }
     }
 }

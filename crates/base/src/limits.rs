@@ -38,6 +38,16 @@ pub const VERSIONS_KEPT: usize = 10;
 pub const REMOVED_KEPT: Ttl = Ttl::from_hours(30 * 24);
 /// Removed secrets that are purged in one commit.
 pub const PURGE_BATCH: usize = 200;
+/// Groups that a principal is in.
+pub const GROUPS: usize = 32;
+/// How long an invitation is good for.
+pub const INVITATION: Ttl = Ttl::from_hours(7 * 24);
+/// Bytes of the reason of a request for access.
+pub const REASON_BYTES: usize = 1024;
+/// Requests of one principal for access to secrets that wait.
+pub const ACCESS_REQUESTS: usize = 100;
+/// How long such a request waits.
+pub const ACCESS_REQUEST_KEPT: Ttl = Ttl::from_hours(30 * 24);
 /// Labels of a secret; each key and value has at most [`LABEL_BYTES`].
 pub const LABELS: usize = 32;
 /// Overdue secrets that are counted and told of; there may be more.

@@ -1,6 +1,6 @@
 //! The native dialect's principals and tokens. Times are milliseconds since 1970.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use strongroom_secret::SecretText;
 
 use crate::wire::plaintext;
@@ -9,15 +9,15 @@ use crate::{Client, ClientError};
 /// An account to make.
 #[derive(Debug, Serialize)]
 pub struct NewPrincipal<'a> {
-    /// `user` or `service`.
+    /// `user`, `service` or `group`.
     pub kind: &'a str,
     /// Its slug.
     pub slug: &'a str,
     /// What people call it.
     pub name: &'a str,
-    /// The password that it logs in with.
-    #[serde(serialize_with = "plaintext")]
-    pub password: &'a SecretText,
+    /// The password that it logs in with; a group has none.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "maybe_plaintext")]
+    pub password: Option<&'a SecretText>,
     /// Whether it gets the admin role.
     pub is_admin: bool,
 }
@@ -39,6 +39,17 @@ pub struct PrincipalFacts {
     pub standing: String,
     /// When it was made.
     pub created: u64,
+    /// The slugs of the groups that it is in.
+    pub groups: Vec<String>,
+}
+
+/// An invitation to an account.
+#[derive(Debug, Deserialize)]
+pub struct Invitation {
+    /// What proves it.
+    pub code: SecretText,
+    /// When it ends.
+    pub expires: u64,
 }
 
 /// A page of principals.
@@ -110,6 +121,67 @@ impl Client {
         self.post(path, &serde_json::json!({ "slug": slug })).await
     }
 
+    /// Takes `member` into `group`: `POST /strongroom/v1/groups/join`; or out of it: `POST /strongroom/v1/groups/leave`.
+    ///
+    /// # Errors
+    /// [`ClientError`]; 403 to all but admins, 404 for a slug that nobody has.
+    pub async fn set_membership(
+        &self,
+        group: &str,
+        member: &str,
+        is_member: bool,
+    ) -> Result<(), ClientError> {
+        let path = if is_member {
+            "/strongroom/v1/groups/join"
+        } else {
+            "/strongroom/v1/groups/leave"
+        };
+        let request = serde_json::json!({ "group": group, "member": member });
+        let _: PrincipalFacts = self.post(path, &request).await?;
+        Ok(())
+    }
+
+    /// Invites somebody to the account `slug`: `POST /strongroom/v1/invitations/create`.
+    ///
+    /// # Errors
+    /// [`ClientError`]; 403 to all but admins, 409 for a slug that is taken.
+    pub async fn invite(&self, slug: &str) -> Result<Invitation, ClientError> {
+        self.post(
+            "/strongroom/v1/invitations/create",
+            &serde_json::json!({ "slug": slug }),
+        )
+        .await
+    }
+
+    /// Makes the account that one was invited to: `POST /strongroom/v1/invitations/accept`.
+    ///
+    /// # Errors
+    /// [`ClientError`]; 401 when there is no such invitation (any more).
+    pub async fn accept_invitation(
+        &self,
+        slug: &str,
+        name: &str,
+        code: &SecretText,
+        password: &SecretText,
+    ) -> Result<PrincipalFacts, ClientError> {
+        #[derive(Serialize)]
+        struct Request<'a> {
+            slug: &'a str,
+            name: &'a str,
+            #[serde(serialize_with = "plaintext")]
+            code: &'a SecretText,
+            #[serde(serialize_with = "plaintext")]
+            password: &'a SecretText,
+        }
+        let request = Request {
+            slug,
+            name,
+            code,
+            password,
+        };
+        self.post("/strongroom/v1/invitations/accept", &request).await
+    }
+
     /// The tokens of `slug`, or the caller's own: `POST /strongroom/v1/tokens/list`.
     ///
     /// # Errors
@@ -129,5 +201,12 @@ impl Client {
         let request = serde_json::json!({ "slug": slug, "id": id });
         let Reply {} = self.post("/strongroom/v1/tokens/revoke", &request).await?;
         Ok(())
+    }
+}
+
+fn maybe_plaintext<S: Serializer>(text: &Option<&SecretText>, serializer: S) -> Result<S::Ok, S::Error> {
+    match text {
+        Some(text) => plaintext(text, serializer),
+        None => serializer.serialize_none(),
     }
 }

@@ -184,7 +184,7 @@ impl Core {
         let Some(principal) = principal.filter(|principal| principal.record.admits(began)) else {
             return Ok(None);
         };
-        let subject = principal.record.subject();
+        let subject = self.surroundings.directory.subject(&principal.record).await?;
         Ok(Some((key, Caller { subject, session })))
     }
 

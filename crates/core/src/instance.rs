@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use strongroom_auth_password::{Passwords, SetError};
 use strongroom_barrier::{Barrier, BarrierError, Kind, Place, RootKey};
 use strongroom_base::{Clock, InstanceId, MountId, RequestId, Rng, Slug, WorkspaceId};
-use strongroom_identity::{Directory, Principal, SLUGS, Sessions};
+use strongroom_identity::{Directory, Invitations, Principal, SLUGS, Sessions};
 use strongroom_ledger::{
     Config, FieldCipher, Journal, Ledger, OpenedLedger, Outcome, PublishError, ReadError,
     Record as AuditRecord, SealError,
@@ -301,6 +301,7 @@ impl Core {
         let accounts = Accounts {
             passwords: Passwords::new(slugs.clone(), directory),
             sessions: sessions.clone(),
+            invitations: Invitations::new(slugs.clone()),
             mounts: mounts.clone(),
             token_key: TokenKey::new(slugs, surroundings.clone()),
             settings,

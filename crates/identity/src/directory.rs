@@ -8,7 +8,7 @@ use strongroom_barrier::{
     BarrierError, Kind, Place, Record, RowAtRest, RowFlaw, RowKeeper, StorageKey, Stored, Ties, View, planes,
 };
 use strongroom_base::{Name, PrincipalId, Rng, Slug, Timestamp, WorkspaceId};
-use strongroom_policy::{Role, Subject};
+use strongroom_policy::{PrincipalSet, Role, Subject};
 use strongroom_storage::Change;
 
 /// A user, service or group.
@@ -41,6 +41,9 @@ pub struct Principal {
     /// What it is; `None` for a user.
     #[n(8)]
     pub kind: Option<PrincipalKind>,
+    /// The groups that it is in, if any.
+    #[n(9)]
+    pub groups: Option<PrincipalSet>,
 }
 
 /// What a principal is.
@@ -53,6 +56,9 @@ pub enum PrincipalKind {
     /// A program.
     #[n(1)]
     Service,
+    /// Users and services that permission lists name together.
+    #[n(2)]
+    Group,
 }
 
 /// Whether anyone may be a principal.
@@ -93,6 +99,7 @@ impl Principal {
             updated: now,
             sessions_after: None,
             kind: None,
+            groups: None,
         }
     }
 
@@ -115,14 +122,10 @@ impl Principal {
         self.standing == Standing::Active && self.sessions_after.is_none_or(|after| began > after)
     }
 
-    /// The principal as the rules see it.
+    /// Whether it has the admin role.
     #[must_use]
-    pub fn subject(&self) -> Subject {
-        Subject {
-            id: self.id,
-            slug: self.slug.clone(),
-            roles: self.roles.as_slice().into(),
-        }
+    pub fn is_admin(&self) -> bool {
+        self.roles.contains(&Role::Admin)
     }
 }
 
@@ -145,6 +148,26 @@ impl Directory {
     /// When storage cannot answer or the row is damaged.
     pub async fn by_id(&self, id: PrincipalId) -> Result<Option<Arc<Stored<Principal>>>, BarrierError> {
         self.view.cached(&principal_key(id)).await
+    }
+
+    /// `principal` as the rules see it, in those of its groups that are not disabled.
+    ///
+    /// # Errors
+    /// As [`Directory::by_id`].
+    pub async fn subject(&self, principal: &Principal) -> Result<Subject, BarrierError> {
+        let mut groups = Vec::new();
+        for group in principal.groups.iter().flat_map(PrincipalSet::iter) {
+            let found = self.by_id(group).await?;
+            if found.is_some_and(|found| found.record.standing == Standing::Active) {
+                groups.push(group);
+            }
+        }
+        Ok(Subject {
+            id: principal.id,
+            slug: principal.slug.clone(),
+            roles: principal.roles.as_slice().into(),
+            groups: groups.into_iter().collect(),
+        })
     }
 
     /// The principal called `slug`.
@@ -252,7 +275,10 @@ impl RowKeeper for Directory {
             } => {
                 let principal: Principal = row.open()?;
                 row.lies_at(&principal_key(principal.id))?;
-                Ties::default().owning(self.slug_key(&principal.slug)?, *principal.id.as_bytes())
+                let groups = principal.groups.iter().flat_map(PrincipalSet::iter);
+                Ties::default()
+                    .needing(groups.map(principal_key))
+                    .owning(self.slug_key(&principal.slug)?, *principal.id.as_bytes())
             }
             Place::Name {
                 workspace: WorkspaceId::SYSTEM,
@@ -288,6 +314,7 @@ mod tests {
             updated: Timestamp::from_millis(3),
             sessions_after: None,
             kind: None,
+            groups: None,
         };
         let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let one = "01".repeat(16);
@@ -301,6 +328,11 @@ mod tests {
             ..principal
         }
         .of_kind(PrincipalKind::Service);
+        let member = Principal {
+            groups: Some(PrincipalSet::from_iter([id])),
+            ..service.clone()
+        };
+        assert!(hex(minicbor::to_vec(&member).unwrap()).ends_with(&format!("04018150{one}")));
         assert_eq!(
             hex(minicbor::to_vec(&service).unwrap()),
             format!("8950{one}62616c6141810002020304 01").replace(' ', "")

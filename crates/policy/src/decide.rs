@@ -304,14 +304,14 @@ pub fn decide(
         Resource::FreeName(_) => denied(Reason::ForeignPrefix),
         Resource::Everything => denied(Reason::NotAdmin),
         Resource::Secret { owner, .. } if capability == Capability::Review => {
-            if owner == subject.id {
+            if subject.is(owner) {
                 allowed(Reason::Owner)
             } else {
                 denied(Reason::NotOwner)
             }
         }
         Resource::Secret { lists, .. } => match list_for(capability, lists) {
-            Some(list) if list.contains(subject.id) => allowed(Reason::Listed(capability)),
+            Some(list) if list.iter().any(|listed| subject.is(listed)) => allowed(Reason::Listed(capability)),
             _ => denied(Reason::NotListed(capability)),
         },
     };
@@ -352,7 +352,45 @@ mod tests {
             id: PrincipalId::from_bytes([number; 16]),
             slug: Slug::new(slug).unwrap(),
             roles: roles.into(),
+            groups: PrincipalSet::default(),
         }
+    }
+
+    #[test]
+    fn what_is_a_groups_is_its_members() {
+        let group = PrincipalId::from_bytes([5; 16]);
+        let lists = Lists {
+            readers: PrincipalSet::from_iter([group]),
+            ..Lists::default()
+        };
+        let member = Subject {
+            groups: PrincipalSet::from_iter([group]),
+            ..subject(1, "alice", &[])
+        };
+        check(Some(&member), Read, secret(&lists), "in readers", true);
+        check(Some(&member), Write, secret(&lists), "not in writers", false);
+        check(
+            Some(&subject(1, "alice", &[])),
+            Read,
+            secret(&lists),
+            "not in readers",
+            false,
+        );
+        let owned = Resource::Secret {
+            lists: &lists,
+            owner: group,
+            lapse: None,
+        };
+        check(Some(&member), Review, owned, "its owner", true);
+        // Names under a group's slug are not its members' to take.
+        let name = Name::from_path("ops/key").unwrap();
+        check(
+            Some(&member),
+            Write,
+            Resource::FreeName(&name),
+            "not under the caller's slug",
+            false,
+        );
     }
 
     /// A secret that principal 9 made.

@@ -406,6 +406,27 @@ async fn drive_route(aviary: &Aviary, call: &str) -> Result<()> {
             expect(planted.ask(call, &json!({})).await?, 403)?;
             expect(planted.ask(call, &json!({"after": [VALUE]})).await?, 400)?;
         }
+        "POST /strongroom/v1/access/request" => {
+            let asked = |reason: &str| json!({"name": format!("other/{NAME}"), "reason": reason});
+            expect(planted.ask(call, &asked(NAME)).await?, 200)?;
+            expect(planted.ask(call, &asked(&NAME.repeat(100))).await?, 400)?;
+            expect(planted.ask(call, &json!({"name": name})).await?, 400)?;
+            expect(
+                planted.ask(call, &json!({"name": name, "wanted": VALUE})).await?,
+                400,
+            )?;
+        }
+        "POST /strongroom/v1/access/requests" => {
+            let curious = aviary.world.user("curious").await?;
+            let asked = json!({"name": name, "reason": NAME});
+            expect(
+                curious.ask("POST /strongroom/v1/access/request", &asked).await?,
+                200,
+            )?;
+            let waiting = expect(planted.ask(call, &json!({})).await?, 200)?;
+            ensure!(waiting.text.contains("curious"), "{}", waiting.text);
+            expect(planted.ask(call, &json!({"all_apps": VALUE})).await?, 400)?;
+        }
         "POST /strongroom/v1/secrets/search" => {
             let found = expect(planted.ask(call, &json!({"text": NAME})).await?, 200)?;
             ensure!(found.text.contains(&name), "{}", found.text);
@@ -460,6 +481,51 @@ async fn drive_people(aviary: &Aviary, call: &str) -> Result<()> {
             (&admin, json!({"slug": VALUE.to_uppercase()}), 400),
             (planted, json!({"slug": SLUG}), 403),
         ],
+        "POST /strongroom/v1/groups/join" | "POST /strongroom/v1/groups/leave" => {
+            let group = json!({"kind": "group", "slug": format!("{SLUG}-group")});
+            let made = admin.ask("POST /strongroom/v1/principals/add", &group).await?;
+            ensure!(matches!(made.status, 200 | 409), "{}", made.text);
+            vec![
+                (
+                    &admin,
+                    json!({"group": format!("{SLUG}-group"), "member": SLUG}),
+                    200,
+                ),
+                (&admin, json!({"group": SLUG, "member": SLUG}), 400),
+                (&admin, json!({"group": "nobody", "member": SLUG}), 404),
+                (
+                    planted,
+                    json!({"group": format!("{SLUG}-group"), "member": SLUG}),
+                    403,
+                ),
+            ]
+        }
+        "POST /strongroom/v1/invitations/create" => vec![
+            (&admin, json!({"slug": format!("{SLUG}-3")}), 200),
+            (&admin, json!({"slug": SLUG}), 409),
+            (&admin, json!({"slug": [VALUE]}), 400),
+            (planted, json!({"slug": "other"}), 403),
+        ],
+        "POST /strongroom/v1/invitations/accept" => {
+            let invited = json!({"slug": format!("{SLUG}-4")});
+            let invitation = admin
+                .ask("POST /strongroom/v1/invitations/create", &invited)
+                .await?;
+            let code = invitation.json()["code"].clone();
+            let accept = |slug: &str, code: serde_json::Value| json!({"slug": slug, "code": code, "password": PASSPHRASE, "name": NAME});
+            vec![
+                (planted, accept(&format!("{SLUG}-4"), json!(VALUE)), 401),
+                (planted, accept(&format!("{SLUG}-4"), code.clone()), 200),
+                (planted, accept(&format!("{SLUG}-4"), code), 401),
+                (planted, accept(SLUG, json!(VALUE)), 401),
+                (planted, accept(&PASSPHRASE.to_uppercase(), json!(VALUE)), 400),
+                (
+                    planted,
+                    json!({"slug": SLUG, "code": [VALUE], "password": {VALUE: PASSPHRASE}}),
+                    400,
+                ),
+            ]
+        }
         "POST /strongroom/v1/tokens/list" => vec![
             (planted, json!({}), 200),
             (&admin, json!({"slug": SLUG}), 200),
@@ -724,6 +790,18 @@ fn drive_command(aviary: &mut Aviary, name: &str) -> Result<()> {
             aviary.native(&["who-can", "read", &secret], 0)?;
             aviary.native(&["who-can", "read", &format!("other/{NAME}")], 1)?;
         }
+        "strongroom request-access" => {
+            let other = format!("other/{NAME}");
+            aviary.native(&["request-access", &other, "--reason", NAME], 0)?;
+            aviary.native(&["request-access", &secret, "--reason", NAME], 1)?;
+            aviary.native_as(TOKEN, &["request-access", &other, "--reason", NAME], 1)?;
+        }
+        "strongroom access requests" => {
+            for form in ["table", "json", "yaml", "env"] {
+                aviary.native(&["access", "requests", "--output", form], 0)?;
+            }
+            aviary.native_as(TOKEN, &["access", "requests"], 1)?;
+        }
         "strongroom access review" => {
             aviary.native(&["access", "review"], 1)?;
         }
@@ -824,6 +902,44 @@ fn drive_command(aviary: &mut Aviary, name: &str) -> Result<()> {
             let admin = aviary.admin_token()?;
             aviary.native_as(&admin, &[&args[..], &[&format!("{SLUG}-2")]].concat(), 0)?;
             aviary.native(&[&args[..], &[SLUG]].concat(), 1)?;
+        }
+        "strongroom group add" => {
+            let admin = aviary.admin_token()?;
+            aviary.native_as(&admin, &["group", "add", &format!("{SLUG}-team")], 0)?;
+            aviary.native_as(&admin, &["group", "add", SLUG], 1)?;
+            aviary.native(&["group", "add", "other"], 1)?;
+        }
+        "strongroom group list" | "strongroom group disable" | "strongroom group enable" => {
+            let admin = aviary.admin_token()?;
+            let team = format!("{SLUG}-team");
+            let mut args: Vec<&str> = name.split(' ').skip(1).collect();
+            if name != "strongroom group list" {
+                args.push(&team);
+            }
+            aviary.native_as(&admin, &args, 0)?;
+            aviary.native(&args, 1)?;
+        }
+        "strongroom group join" | "strongroom group leave" => {
+            let admin = aviary.admin_token()?;
+            let team = format!("{SLUG}-team");
+            let args: Vec<&str> = name.split(' ').skip(1).chain([team.as_str(), SLUG]).collect();
+            aviary.native_as(&admin, &args, 0)?;
+            aviary.native(&args, 1)?;
+        }
+        "strongroom invite" => {
+            let admin = aviary.admin_token()?;
+            aviary.native_as(&admin, &["invite", &format!("{SLUG}-5")], 0)?;
+            aviary.native_as(&admin, &["invite", SLUG], 1)?;
+            aviary.native(&["invite", "other"], 1)?;
+        }
+        "strongroom accept" => {
+            let admin = aviary.admin_token()?;
+            let slug = format!("{SLUG}-6");
+            let code = aviary.native_as(&admin, &["invite", &slug], 0)?.out;
+            let said = format!("{code}{PASSPHRASE}\n");
+            aviary.native_given(&["accept", &slug], &format!("{VALUE}\n{PASSPHRASE}\n"), 1)?;
+            aviary.native_given(&["accept", &slug], &said, 0)?;
+            aviary.native_given(&["accept", &slug], &said, 1)?;
         }
         "strongroom token list" => {
             for form in ["table", "json", "yaml", "env"] {

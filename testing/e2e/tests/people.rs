@@ -278,3 +278,233 @@ async fn the_commands_for_people_and_tokens() -> Result<()> {
     go(&["user", "disable", "nobody"], "", 1)?;
     Ok(())
 }
+
+#[tokio::test]
+async fn what_lists_give_a_group_its_members_have() -> Result<()> {
+    let mut world = World::new(&[])?;
+    let (admin, alice, bob) = (
+        world.admin().await?,
+        world.user("alice").await?,
+        world.user("bob").await?,
+    );
+    ask(
+        &admin,
+        "principals/add",
+        json!({"kind": "group", "slug": "ops"}),
+        200,
+    )
+    .await?;
+    let member = json!({"group": "ops", "member": "bob"});
+    for call in ["groups/join", "groups/leave"] {
+        ask(&bob, call, member.clone(), 403).await?;
+        ask(&admin, call, json!({"group": "bob", "member": "alice"}), 400).await?;
+        ask(&admin, call, json!({"group": "ops", "member": "ops"}), 400).await?;
+        ask(&admin, call, json!({"group": "ops", "member": "nobody"}), 404).await?;
+    }
+    for bad in [
+        json!({"kind": "group", "slug": "g", "password": PASSWORD}),
+        json!({"kind": "group", "slug": "g", "is_admin": true}),
+        json!({"kind": "user", "slug": "u"}),
+    ] {
+        ask(&admin, "principals/add", bad, 400).await?;
+    }
+    ask(
+        &world.stranger()?,
+        "login",
+        json!({"slug": "ops", "password": PASSWORD}),
+        401,
+    )
+    .await?;
+
+    let names: Vec<String> = (0..12).map(|n| format!("alice/{n:02}")).collect();
+    for (n, name) in names.iter().enumerate() {
+        let readers = match n % 3 {
+            0 => json!(["alice", "ops"]),
+            1 => json!(["alice", "bob"]),
+            _ => json!(["alice", "bob", "ops"]),
+        };
+        let secret = json!([{"id": name, "value": "v", "readers": readers, "writers": ["alice", "ops"]}]);
+        assert_eq!(alice.save(secret).await?.status, 200);
+    }
+    let seen = async |caller: &Caller, limit: usize| -> Result<Vec<String>> {
+        let (mut seen, mut after) = (Vec::new(), Value::Null);
+        loop {
+            let page = ask(
+                caller,
+                "secrets/list",
+                json!({"limit": limit, "after": after}),
+                200,
+            )
+            .await?;
+            let secrets = page["secrets"].as_array().cloned().unwrap_or_default();
+            seen.extend(
+                secrets
+                    .iter()
+                    .filter_map(|one| Some(one["name"].as_str()?.to_owned())),
+            );
+            match page.get("next") {
+                Some(next) => after = next.clone(),
+                None => return Ok(seen),
+            }
+        }
+    };
+    assert_eq!(seen(&bob, 100).await?.len(), 8);
+    let joined = ask(&admin, "groups/join", member.clone(), 200).await?;
+    assert_eq!(joined["groups"], json!(["ops"]));
+    for limit in [1, 5, 100] {
+        assert_eq!(
+            seen(&bob, limit).await?,
+            names,
+            "{limit}: at once, in order, each once"
+        );
+    }
+    assert_eq!(bob.list(json!({})).await?.names(), names, "in every dialect");
+    let put = json!({"name": "alice/00", "value": "by the group"});
+    ask(&bob, "secrets/put", put.clone(), 200).await?;
+    ask(&bob, "secrets/put", json!({"name": "ops/own", "value": "v"}), 403).await?;
+
+    ask(&admin, "principals/disable", json!({"slug": "ops"}), 200).await?;
+    assert_eq!(seen(&bob, 100).await?.len(), 8);
+    ask(&admin, "principals/enable", json!({"slug": "ops"}), 200).await?;
+    assert_eq!(seen(&bob, 100).await?, names);
+    ask(&admin, "groups/leave", member, 200).await?;
+    ask(&bob, "secrets/put", put, 403).await?;
+    assert_eq!(seen(&bob, 100).await?.len(), 8);
+
+    ask(
+        &admin,
+        "groups/join",
+        json!({"group": "ops", "member": "alice"}),
+        200,
+    )
+    .await?;
+    world.server.terminate()?;
+    ensure!(world.server.wait()?.success());
+    let mut check = world.home.command("strongroom")?;
+    check.args(["operator", "check", "--data"]).arg(world.home.data());
+    let ended = run(check, "")?;
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_invitation_makes_one_account_once() -> Result<()> {
+    let world = World::new(&[])?;
+    let (admin, alice) = (world.admin().await?, world.user("alice").await?);
+    let lists = json!([{"id": "alice/key", "value": "for dora", "readers": ["alice", "dora"]}]);
+    assert_eq!(alice.save(lists).await?.status, 200);
+    ask(&alice, "invitations/create", json!({"slug": "dora"}), 403).await?;
+    ask(&admin, "invitations/create", json!({"slug": "alice"}), 409).await?;
+    let void = ask(&admin, "invitations/create", json!({"slug": "dora"}), 200).await?;
+    let invitation = ask(&admin, "invitations/create", json!({"slug": "dora"}), 200).await?;
+    let accept = |slug: &str, code: &Value| json!({"slug": slug, "code": code, "password": PASSWORD});
+    let stranger = world.stranger()?;
+    for (slug, code) in [
+        ("dora", &void["code"]),
+        ("dora", &json!("wrong")),
+        ("alice", &invitation["code"]),
+        ("nobody", &invitation["code"]),
+    ] {
+        let refused = ask(&stranger, "invitations/accept", accept(slug, code), 401).await?;
+        let message = refused["error"]["message"].as_str().context("a message")?;
+        assert_eq!(
+            message,
+            "there is no such invitation (any more): ask for another one"
+        );
+    }
+    let short = json!({"slug": "dora", "code": invitation["code"], "password": "x"});
+    ask(&stranger, "invitations/accept", short, 400).await?;
+    // Of many at once, one is it.
+    let attempts: Vec<_> = (0..4)
+        .map(|_| {
+            let (stranger, body) = (stranger.clone(), accept("dora", &invitation["code"]));
+            tokio::spawn(async move {
+                Ok::<_, anyhow::Error>(stranger.native("invitations/accept", &body).await?.status)
+            })
+        })
+        .collect();
+    let mut statuses = Vec::new();
+    for attempt in attempts {
+        statuses.push(attempt.await??);
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 401, 401, 401]);
+    let dora = log_in(&world, "dora").await?;
+    assert_eq!(dora.value("alice/key").await?.as_deref(), Some("for dora"));
+    ask(&admin, "invitations/create", json!({"slug": "dora"}), 409).await?;
+
+    // By the commands.
+    let mut invite = world.home.command("strongroom")?;
+    invite
+        .args(["invite", "emil"])
+        .env("STRONGROOM_ADDR", world.server.url())
+        .env("STRONGROOM_TOKEN", admin.token());
+    let code = run(invite, "")?.out;
+    let mut accepting = world.home.command("strongroom")?;
+    accepting
+        .args(["accept", "emil"])
+        .env("STRONGROOM_ADDR", world.server.url());
+    let accepted = run(accepting, &format!("{code}{PASSWORD}\n"))?;
+    ensure!(accepted.code == 0, "{}{}", accepted.out, accepted.err);
+    log_in(&world, "emil").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_request_for_access_reaches_the_owner_and_tells_nothing() -> Result<()> {
+    let mut world = World::new(&[])?;
+    let (admin, alice, bob) = (
+        world.admin().await?,
+        world.user("alice").await?,
+        world.user("bob").await?,
+    );
+    assert_eq!(alice.save_value("alice/key", "v").await?.status, 200);
+    let want = |name: &str| json!({"name": name, "reason": "for the release"});
+    let answers = [
+        ask(&bob, "access/request", want("alice/key"), 200).await?,
+        ask(&bob, "access/request", want("alice/nothing"), 200).await?,
+    ];
+    assert_eq!(answers[0], answers[1]);
+    ask(&alice, "access/request", want("alice/key"), 400).await?;
+    ask(
+        &bob,
+        "access/request",
+        json!({"name": "alice/key", "reason": "a\nb"}),
+        400,
+    )
+    .await?;
+    // Asked again, it waits once.
+    ask(&bob, "access/request", want("alice/key"), 200).await?;
+    for owner in [&alice, &admin] {
+        let waiting = ask(owner, "access/requests", json!({}), 200).await?;
+        let waiting = waiting["requests"].as_array().context("requests")?;
+        assert_eq!(waiting.len(), 1, "{waiting:?}");
+        assert_eq!(
+            (&waiting[0]["who"], &waiting[0]["name"], &waiting[0]["wanted"]),
+            (&json!("bob"), &json!("alice/key"), &json!("read"))
+        );
+        assert_eq!(waiting[0]["reason"], "for the release");
+    }
+    assert_eq!(
+        ask(&bob, "access/requests", json!({}), 200).await?["requests"],
+        json!([])
+    );
+    let readers = json!({"name": "alice/key", "lists": {"readers": ["alice", "bob"]}});
+    ask(&alice, "secrets/annotate", readers, 200).await?;
+    assert_eq!(
+        ask(&alice, "access/requests", json!({}), 200).await?["requests"],
+        json!([])
+    );
+    // Nobody can fill the storage with them.
+    for number in 1..99 {
+        ask(&bob, "access/request", want(&format!("alice/{number}")), 200).await?;
+    }
+    ask(&bob, "access/request", want("alice/more"), 409).await?;
+    world.server.terminate()?;
+    ensure!(world.server.wait()?.success());
+    let mut check = world.home.command("strongroom")?;
+    check.args(["operator", "check", "--data"]).arg(world.home.data());
+    let ended = run(check, "")?;
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    Ok(())
+}

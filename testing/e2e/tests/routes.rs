@@ -9,15 +9,16 @@ use strongroom_e2e::{World, surface};
 use strongroom_jose::TokenSigner;
 
 /// The routes that answer anyone, each because of what is said beside it. Adding one is a decision: review it.
-const FOR_ANYONE: [&str; 8] = [
-    "GET /healthz",                    // a supervisor has no token; it says nothing but `ok`
-    "GET /metrics",                    // for this machine only, which the handler looks at
-    "GET /readyz",                     // as /healthz
-    "GET /user-svc/public-key",        // whoever verifies a token needs it, and it is public
-    "GET /strongroom/v1/openapi.json", // says what the dialect is, which is public
-    "POST /strongroom/v1/login",       // gives the token
-    "POST /user-svc/login",            // gives the token
-    "POST /user-svc/register",         // gives the token, where registration is open
+const FOR_ANYONE: [&str; 9] = [
+    "GET /healthz",                           // a supervisor has no token; it says nothing but `ok`
+    "GET /metrics",                           // for this machine only, which the handler looks at
+    "GET /readyz",                            // as /healthz
+    "GET /user-svc/public-key",               // whoever verifies a token needs it, and it is public
+    "GET /strongroom/v1/openapi.json",        // says what the dialect is, which is public
+    "POST /strongroom/v1/login",              // gives the token
+    "POST /strongroom/v1/invitations/accept", // whoever has the code is no one yet
+    "POST /user-svc/login",                   // gives the token
+    "POST /user-svc/register",                // gives the token, where registration is open
 ];
 
 #[test]

@@ -111,6 +111,76 @@ impl WhoCan {
 #[derive(Debug, Subcommand)]
 pub(super) enum Access {
     Review(Review),
+    Requests(Requests),
+}
+
+impl Access {
+    pub(super) async fn run(self, console: Console) -> Result<(), Failure> {
+        match self {
+            Self::Review(review) => review.run(console).await,
+            Self::Requests(requests) => requests.run(console).await,
+        }
+    }
+}
+
+/// Ask for access to a secret: its owner sees that in `strongroom access requests`, and the ledger keeps it
+///
+/// The answer is the same whether there is such a secret or not. A request waits for 30 days.
+#[derive(Debug, Args)]
+pub(super) struct RequestAccess {
+    #[command(flatten)]
+    remote: Remote,
+    /// Ask to write it, not to read it
+    #[arg(long)]
+    write: bool,
+    /// Why you need it
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// The secret's name
+    name: String,
+}
+
+impl RequestAccess {
+    pub(super) async fn run(self, console: Console) -> Result<(), Failure> {
+        let mut asked = self.remote.open(console).await?;
+        let wanted = if self.write { "write" } else { "read" };
+        asked.client.ask_access(&self.name, wanted, &self.reason).await?;
+        Ok(writeln!(
+            asked.console.err,
+            "Asked: if there is such a secret, its owner sees it."
+        )?)
+    }
+}
+
+/// List the requests for access that wait for you: to secrets that you own, or to any if you are an admin
+///
+/// `strongroom secret meta set NAME --readers …` answers one.
+#[derive(Debug, Args)]
+pub(super) struct Requests {
+    #[command(flatten)]
+    remote: Remote,
+    /// In every app, not only that of the login
+    #[arg(long)]
+    all_apps: bool,
+}
+
+impl Requests {
+    async fn run(self, console: Console) -> Result<(), Failure> {
+        let mut asked = self.remote.open(console).await?;
+        let mut printer = asked.printer(["PATH", "WHO", "TO", "ASKED", "REASON"]);
+        for request in asked.client.access_requests(self.all_apps).await? {
+            let at = rfc3339(Timestamp::from_millis(request.at));
+            let cells = [
+                request.path.as_str(),
+                &request.who,
+                &request.wanted,
+                &at,
+                &request.reason,
+            ];
+            printer.item(&mut asked.console, &request, cells)?;
+        }
+        printer.end(&mut asked.console)
+    }
 }
 
 /// List secrets with something odd about who may read them: nobody but admins, very many, or a principal that nobody is

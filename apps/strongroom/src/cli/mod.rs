@@ -56,6 +56,7 @@ enum Command {
     /// Look at who may do what
     #[command(subcommand)]
     Access(access::Access),
+    RequestAccess(access::RequestAccess),
     Search(access::Search),
     /// Work with secrets
     #[command(subcommand)]
@@ -66,6 +67,11 @@ enum Command {
     /// Look after the accounts of programs
     #[command(subcommand)]
     Service(principal::Principal),
+    /// Look after groups, which permission lists can name
+    #[command(subcommand)]
+    Group(principal::Group),
+    Invite(principal::Invite),
+    Accept(principal::Accept),
     /// See and revoke what logins have left
     #[command(subcommand)]
     Token(token::Token),
@@ -92,10 +98,14 @@ impl Strongroom {
             Command::Audit(audit) => audit.run(console),
             Command::Explain(explain) => run_async(explain.run(console)),
             Command::WhoCan(who_can) => run_async(who_can.run(console)),
-            Command::Access(access::Access::Review(review)) => run_async(review.run(console)),
+            Command::Access(access) => run_async(access.run(console)),
+            Command::RequestAccess(request) => run_async(request.run(console)),
             Command::Search(search) => run_async(search.run(console)),
             Command::User(user) => run_async(user.run("user", console)),
             Command::Service(service) => run_async(service.run("service", console)),
+            Command::Group(group) => run_async(group.run(console)),
+            Command::Invite(invite) => run_async(invite.run(console)),
+            Command::Accept(accept) => run_async(accept.run(console)),
             Command::Token(token) => run_async(token.run(console)),
             Command::Secret(secret) => run_async(secret.run(console)),
             Command::Witness(witness::Witness::Serve(serve)) => serve.run(console),

@@ -77,7 +77,11 @@ pub(super) fn document(console: &mut Console, form: Form, item: &impl Serialize)
     let value = to_value(item)?;
     match form {
         Form::Table | Form::Json => writeln!(console.out, "{value}")?,
-        Form::Yaml => console.out.write_all(yaml(&value).to_document().expose())?,
+        Form::Yaml => {
+            // One of several documents, perhaps (YAML 1.2.2, section 9.2).
+            console.out.write_all(b"---\n")?;
+            console.out.write_all(yaml(&value).to_document().expose())?;
+        }
         Form::Env => writeln!(console.out, "{}", assignments(&value))?,
     }
     Ok(())
@@ -217,6 +221,20 @@ mod tests {
         }
         assert_eq!(list(Form::Yaml, false, &[]), "[]\n");
         assert_eq!(list(Form::Json, false, &[]), "");
+    }
+
+    #[test]
+    fn documents_follow_each_other() {
+        let two = |form| {
+            printed(false, |console| {
+                for item in [json!("a b"), json!({"k": ["v"]})] {
+                    document(console, form, &item).unwrap();
+                }
+            })
+        };
+        assert_eq!(two(Form::Json), "\"a b\"\n{\"k\":[\"v\"]}\n");
+        assert_eq!(two(Form::Yaml), "---\n\"a b\"\n---\nk: [\"v\"]\n");
+        assert_eq!(two(Form::Env), "value='a b'\nk=v\n");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `strongroom user` and `strongroom service`: accounts, for admins.
+//! `strongroom user`, `service` and `group`: who there is, for admins. `invite` and `accept`: how somebody comes.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use strongroom_secret::SecretText;
 use crate::cli::console::{Console, value_from};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, Form};
-use crate::cli::remote::{Asked, Remote};
+use crate::cli::remote::{Remote, Server};
 use crate::cli::time::rfc3339;
 
 /// Characters of a generated password: 24 of 62 are 142 bits.
@@ -40,6 +40,134 @@ impl Principal {
             Self::Disable(named) => named.set(false, console).await,
             Self::Enable(named) => named.set(true, console).await,
         }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Group {
+    Add(AddGroup),
+    List(List),
+    /// Let the group count no more: what lists give it, its members do not have any more
+    Disable(Named),
+    /// Let the group count again
+    Enable(Named),
+    /// Take a user or service into the group
+    Join(Member),
+    /// Take a user or service out of the group
+    Leave(Member),
+}
+
+impl Group {
+    pub(super) async fn run(self, console: Console) -> Result<(), Failure> {
+        match self {
+            Self::Add(add) => add.run(console).await,
+            Self::List(list) => list.run("group", console).await,
+            Self::Disable(named) => named.set(false, console).await,
+            Self::Enable(named) => named.set(true, console).await,
+            Self::Join(member) => member.set(true, console).await,
+            Self::Leave(member) => member.set(false, console).await,
+        }
+    }
+}
+
+/// Make a group
+///
+/// Its slug can stand in permission lists like that of a user: what they give the group, all who join it have.
+#[derive(Debug, Args)]
+pub(super) struct AddGroup {
+    #[command(flatten)]
+    remote: Remote,
+    /// Its slug
+    slug: String,
+    /// What people call it
+    #[arg(long, default_value = "", hide_default_value = true)]
+    name: String,
+}
+
+impl AddGroup {
+    async fn run(self, console: Console) -> Result<(), Failure> {
+        let mut asked = self.remote.open(console).await?;
+        let new = NewPrincipal {
+            kind: "group",
+            slug: &self.slug,
+            name: &self.name,
+            password: None,
+            is_admin: false,
+        };
+        let made = asked.client.add_principal(&new).await?;
+        Ok(writeln!(asked.console.err, "Made the group `{}`.", made.slug)?)
+    }
+}
+
+/// A group and one who is in it, or shall be.
+#[derive(Debug, Args)]
+pub(super) struct Member {
+    #[command(flatten)]
+    remote: Remote,
+    /// The group's slug
+    group: String,
+    /// The slug of the user or service
+    member: String,
+}
+
+impl Member {
+    async fn set(self, is_member: bool, console: Console) -> Result<(), Failure> {
+        let asked = self.remote.open(console).await?;
+        let set = asked.client.set_membership(&self.group, &self.member, is_member);
+        Ok(set.await?)
+    }
+}
+
+/// Invite somebody to an account: print a code that makes it, once, within a week
+///
+/// Whoever has the code runs `strongroom accept SLUG`. An earlier invitation to the same account is void.
+#[derive(Debug, Args)]
+pub(super) struct Invite {
+    #[command(flatten)]
+    remote: Remote,
+    /// The slug that the account is to have; permission lists may name it already
+    slug: String,
+}
+
+impl Invite {
+    pub(super) async fn run(self, console: Console) -> Result<(), Failure> {
+        let mut asked = self.remote.open(console).await?;
+        let invitation = asked.client.invite(&self.slug).await?;
+        print_secret(&mut asked.console, &invitation.code)?;
+        let until = rfc3339(Timestamp::from_millis(invitation.expires));
+        Ok(writeln!(
+            asked.console.err,
+            "Give it to them alone; it is good until {until}: strongroom accept {}",
+            self.slug.escape_debug()
+        )?)
+    }
+}
+
+/// Make the account that you were invited to: takes the code and a password, from a prompt or two lines of standard input
+#[derive(Debug, Args)]
+pub(super) struct Accept {
+    #[command(flatten)]
+    server: Server,
+    /// The slug that you were invited as
+    slug: String,
+    /// What people call you
+    #[arg(long, default_value = "", hide_default_value = true)]
+    name: String,
+}
+
+impl Accept {
+    pub(super) async fn run(self, console: Console) -> Result<(), Failure> {
+        let (client, mut console) = self.server.stranger(console)?;
+        let code = console.ask_hidden("Code")?;
+        let password = console.ask_hidden("New password")?;
+        let made = client
+            .accept_invitation(&self.slug, &self.name, &code, &password)
+            .await?;
+        Ok(writeln!(
+            console.err,
+            "You are `{}`. Log in with `oo login {}`.",
+            made.slug, made.slug
+        )?)
     }
 }
 
@@ -80,22 +208,22 @@ impl Add {
             kind,
             slug: &self.slug,
             name: &self.name,
-            password: &password,
+            password: Some(&password),
             is_admin: self.admin,
         };
         let made = asked.client.add_principal(&new).await?;
         writeln!(asked.console.err, "Made the {kind} `{}`.", made.slug)?;
         if self.generate {
-            print_password(&mut asked, &password)?;
+            print_secret(&mut asked.console, &password)?;
         }
         Ok(())
     }
 }
 
-/// A generated password is on no other medium than here.
-fn print_password(asked: &mut Asked, password: &SecretText) -> Result<(), Failure> {
-    asked.console.out.write_all(password.expose().as_bytes())?;
-    Ok(writeln!(asked.console.out)?)
+/// What is made up here is nowhere else.
+fn print_secret(console: &mut Console, text: &SecretText) -> Result<(), Failure> {
+    console.out.write_all(text.expose().as_bytes())?;
+    Ok(writeln!(console.out)?)
 }
 
 /// List accounts
@@ -108,7 +236,7 @@ pub(super) struct List {
 impl List {
     async fn run(self, kind: &'static str, console: Console) -> Result<(), Failure> {
         let mut asked = self.remote.open(console).await?;
-        let mut printer = asked.printer(["SLUG", "STANDING", "ROLE", "MADE", "NAME"]);
+        let mut printer = asked.printer(["SLUG", "STANDING", "ROLE", "MADE", "GROUPS", "NAME"]);
         let mut after = None;
         loop {
             let page = asked.client.principals(kind, after.as_deref()).await?;
@@ -120,6 +248,7 @@ impl List {
                     &principal.standing,
                     role,
                     &made,
+                    &principal.groups.join(" "),
                     &principal.name,
                 ];
                 printer.item(&mut asked.console, principal, cells)?;

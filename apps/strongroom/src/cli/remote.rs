@@ -24,6 +24,37 @@ pub(super) enum Output {
     Json,
 }
 
+/// Which server, for a command that needs no login.
+#[derive(Debug, Args)]
+pub(super) struct Server {
+    /// URL of the server [default: that of `oo login`]
+    #[arg(
+        long = "address",
+        value_name = "URL",
+        env = "STRONGROOM_ADDR",
+        hide_env_values = true
+    )]
+    address: Option<String>,
+    /// Trust these certificate authorities (PEM) instead of the system's
+    #[arg(long, value_name = "FILE", env = "STRONGROOM_CACERT", hide_env_values = true)]
+    ca_file: Option<PathBuf>,
+}
+
+impl Server {
+    /// The server, as somebody who has not proved who they are.
+    pub(super) fn stranger(self, console: Console) -> Result<(Client, Console), Failure> {
+        let overrides = Overrides {
+            environment: None,
+            url: self.address.filter(|url| !url.is_empty()),
+            token: None,
+            ca_file: self.ca_file,
+        };
+        let cx = Context::new(console, overrides, std::env::var_os("HOME"));
+        let url = cx.url()?;
+        Ok((cx.client(&url)?, cx.console))
+    }
+}
+
 /// Which server, and how its answers are printed. The token is STRONGROOM_TOKEN, or that of `oo login`
 #[derive(Debug, Args)]
 pub(super) struct Remote {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use strongroom_auth_password::{LoginError, Passwords};
 use strongroom_base::{LeaseId, Slug, Timestamp, WorkspaceId, limits};
-use strongroom_identity::{Principal, Session, SessionKey, Sessions};
+use strongroom_identity::{Invitations, Principal, Session, SessionKey, Sessions};
 use strongroom_lease::Term;
 use strongroom_ledger::Outcome;
 use strongroom_policy::Subject;
@@ -26,6 +26,7 @@ use crate::tokens::{TokenForm, TokenKey};
 pub struct Accounts {
     pub(crate) passwords: Passwords,
     pub(crate) sessions: Sessions,
+    pub(crate) invitations: Invitations,
     pub(crate) mounts: Arc<Mounts>,
     pub(crate) token_key: TokenKey,
     pub(crate) settings: Settings,
@@ -226,7 +227,7 @@ impl Accounts {
         self.mint(
             permit,
             change,
-            &principal.subject(),
+            &permit.directory().subject(principal).await?,
             workspace,
             &mount,
             device,

@@ -1,6 +1,7 @@
 //! Accounts and sessions: what every dialect's login, registration and *who am I* come to.
 
 mod engine;
+mod invitations;
 mod ops;
 mod people;
 mod people_ops;
@@ -11,7 +12,7 @@ pub use ops::{
     SessionFacts, WhoAmI,
 };
 pub use people_ops::{
-    AddPrincipal, ListPrincipals, ListTokens, PrincipalFacts, PrincipalPage, RevokeToken, Revoked,
-    SetStanding, TokenFacts, TokenPage,
+    AcceptInvitation, AddPrincipal, Invitation, Invite, ListPrincipals, ListTokens, PrincipalFacts,
+    PrincipalPage, RevokeToken, Revoked, SetMembership, SetStanding, TokenFacts, TokenPage,
 };
 pub use strongroom_identity::{PrincipalKind, Standing};

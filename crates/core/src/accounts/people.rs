@@ -5,14 +5,14 @@ use std::sync::Arc;
 use strongroom_auth_password::SetError;
 use strongroom_barrier::Stored;
 use strongroom_base::{PrincipalId, Slug, limits};
-use strongroom_identity::{Principal, Standing};
-use strongroom_policy::Role;
+use strongroom_identity::{Principal, PrincipalKind, Standing};
+use strongroom_policy::{PrincipalSet, Role};
 use strongroom_sdk::{Error, Permit};
 use strongroom_storage::Change;
 
 use super::engine::{Accounts, label, no_caller, note_slug, parse_slug};
 use super::people_ops::{
-    AddPrincipal, ListPrincipals, ListTokens, PrincipalFacts, PrincipalPage, RevokeToken, Revoked,
+    AddPrincipal, ListPrincipals, ListTokens, PrincipalFacts, PrincipalPage, RevokeToken, Revoked, SetMembership,
     SetStanding, TokenFacts, TokenPage,
 };
 
@@ -35,6 +35,15 @@ impl Accounts {
             Vec::new()
         };
         let mut change = Change::default();
+        match (op.kind, &op.password, op.is_admin) {
+            (PrincipalKind::Group, None, false) => {}
+            (PrincipalKind::Group, ..) => {
+                let why = "is a group's, which neither logs in nor has a role";
+                return Err(Error::invalid("password", why));
+            }
+            (_, None, _) => return Err(Error::invalid("password", "is missing")),
+            _ => {}
+        }
         let principal = match permit.directory().by_slug(&slug).await? {
             Some(found) if found.record.standing == Standing::Reserved => {
                 let claimed = Principal {
@@ -56,13 +65,61 @@ impl Accounts {
                 made
             }
         };
-        self.passwords
-            .set(&mut change, principal.id, op.password, permit.rng())
-            .await
-            .map_err(password_refused)?;
+        if let Some(password) = op.password {
+            self.passwords
+                .set(&mut change, principal.id, password, permit.rng())
+                .await
+                .map_err(password_refused)?;
+        }
         match permit.commit(change).await {
-            Err(Error::Conflict(_)) => Err(taken()),
-            done => done.map(|()| facts(&principal)),
+            Err(Error::Conflict(_)) => return Err(taken()),
+            done => done?,
+        }
+        facts(permit, &principal).await
+    }
+
+    /// Takes a user or service into a group, or out of it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for a slug that nobody has; [`Error::Invalid`] for a group that is none, a member that is one or
+    /// that nobody is yet, and one group too many.
+    pub async fn set_membership(&self, permit: &Permit, op: SetMembership) -> Result<PrincipalFacts, Error> {
+        let group = self.somebody(permit, &parse_slug(&op.group)?).await?;
+        if group.record.kind() != PrincipalKind::Group || group.record.standing == Standing::Reserved {
+            return Err(Error::invalid("group", "is the slug of no group"));
+        }
+        let mut attempts = 1..ATTEMPTS;
+        loop {
+            let member = self.somebody(permit, &parse_slug(&op.member)?).await?;
+            let is_somebody = member.record.standing != Standing::Reserved;
+            if member.record.kind() == PrincipalKind::Group || !is_somebody {
+                let why = "is neither a user nor a service: groups are not in groups";
+                return Err(Error::invalid("member", why));
+            }
+            let known = member.record.groups.clone().unwrap_or_default();
+            let others = known.iter().filter(|known| *known != group.record.id);
+            let groups: PrincipalSet = others.chain(op.is_member.then_some(group.record.id)).collect();
+            if groups.iter().count() > limits::GROUPS {
+                let why = format!("would be in more than {} groups", limits::GROUPS);
+                return Err(Error::invalid("member", why));
+            }
+            if groups == known {
+                return facts(permit, &member.record).await;
+            }
+            let changed = Principal {
+                groups: (groups != PrincipalSet::default()).then_some(groups),
+                updated: permit.now(),
+                ..member.record.clone()
+            };
+            let mut change = Change::default();
+            permit.directory().replace(&mut change, &member, &changed)?;
+            match permit.commit(change).await {
+                Err(Error::Conflict(_)) if attempts.next().is_some() => {}
+                done => {
+                    done?;
+                    return facts(permit, &changed).await;
+                }
+            }
         }
     }
 
@@ -81,7 +138,7 @@ impl Accounts {
                 let principal = &found.record;
                 after = Some(principal.slug.clone());
                 if op.kind.is_none_or(|kind| principal.kind() == kind) {
-                    principals.push(facts(principal));
+                    principals.push(facts(permit, principal).await?);
                 }
                 if principals.len() == limit || permit.is_time_to_answer() {
                     let next = after.map(|slug| slug.to_string());
@@ -116,7 +173,7 @@ impl Accounts {
             (_, false) => Standing::Disabled,
         };
         if standing == found.record.standing {
-            return Ok(facts(&found.record));
+            return facts(permit, &found.record).await;
         }
         let now = permit.now();
         let changed = Principal {
@@ -132,7 +189,7 @@ impl Accounts {
         let mut change = Change::default();
         permit.directory().replace(&mut change, &found, &changed)?;
         permit.commit(change).await?;
-        Ok(facts(&changed))
+        facts(permit, &changed).await
     }
 
     /// The live sessions of a principal.
@@ -234,14 +291,22 @@ pub(super) fn password_refused(error: SetError) -> Error {
     }
 }
 
-fn facts(principal: &Principal) -> PrincipalFacts {
-    PrincipalFacts {
+pub(super) async fn facts(permit: &Permit, principal: &Principal) -> Result<PrincipalFacts, Error> {
+    let mut groups = Vec::new();
+    for group in principal.groups.iter().flat_map(PrincipalSet::iter) {
+        if let Some(found) = permit.directory().by_id(group).await? {
+            groups.push(found.record.slug.to_string());
+        }
+    }
+    groups.sort_unstable();
+    Ok(PrincipalFacts {
         id: principal.id,
         slug: principal.slug.clone(),
         name: principal.name.clone(),
         kind: principal.kind(),
-        is_admin: principal.subject().is_admin(),
+        is_admin: principal.is_admin(),
         standing: principal.standing,
         created: principal.created,
-    }
+        groups,
+    })
 }

@@ -15,8 +15,8 @@ pub struct AddPrincipal {
     pub slug: String,
     /// What people call it; may be empty.
     pub name: String,
-    /// The password that it logs in with.
-    pub password: SecretText,
+    /// The password that it logs in with; a group has none.
+    pub password: Option<SecretText>,
     /// Whether it gets the admin role.
     pub is_admin: bool,
 }
@@ -55,6 +55,44 @@ pub struct PrincipalFacts {
     pub standing: Standing,
     /// When it was made.
     pub created: Timestamp,
+    /// The slugs of the groups that it is in.
+    pub groups: Vec<String>,
+}
+
+/// Take a user or service into a group, or out of it; for admins. Answers [`PrincipalFacts`], those of the member.
+pub struct SetMembership {
+    /// The group's slug.
+    pub group: String,
+    /// The slug of the user or service.
+    pub member: String,
+    /// Whether it is to be in the group.
+    pub is_member: bool,
+}
+
+/// Invite somebody, for admins: who has the code makes the account by it, once. Answers [`Invitation`].
+pub struct Invite {
+    /// The slug that the account is to have; nobody may have it, but lists may name it already.
+    pub slug: String,
+}
+
+/// An invitation. An earlier one of the same slug is void.
+pub struct Invitation {
+    /// What proves it. It is nowhere else.
+    pub code: SecretText,
+    /// When it ends.
+    pub expires: Timestamp,
+}
+
+/// Make the account that one was invited to. Answers [`PrincipalFacts`].
+pub struct AcceptInvitation {
+    /// The slug.
+    pub slug: String,
+    /// The code of the invitation.
+    pub code: SecretText,
+    /// What people call the account; may be empty.
+    pub name: String,
+    /// The password that it logs in with from then on.
+    pub password: SecretText,
 }
 
 /// Keep a principal from logging in and end its sessions, or let it log in again; for admins. Answers
@@ -117,6 +155,9 @@ ops! { Accounts:
     AddPrincipal -> PrincipalFacts, "principal.add", Manage, |_| Target::Instance, add_principal;
     ListPrincipals -> PrincipalPage, "principal.list", Manage, |_| Target::Instance, list_principals;
     SetStanding -> PrincipalFacts, "principal.set_standing", Manage, |_| Target::Instance, set_standing;
+    SetMembership -> PrincipalFacts, "group.set_member", Manage, |_| Target::Instance, set_membership;
+    Invite -> Invitation, "invitation.create", Manage, |_| Target::Instance, invite;
+    AcceptInvitation -> PrincipalFacts, "invitation.accept", Connect, |_| Target::Public, accept_invitation;
     ListTokens -> TokenPage, "token.list", UseAccount, |op| target(&op.of), list_tokens;
     RevokeToken -> Revoked, "token.revoke", UseAccount, |op| target(&op.of), revoke_token;
 }

@@ -116,11 +116,10 @@ impl Audit {
         let facts = &first.facts;
         let then = first.fields.as_ref().and_then(|fields| fields.slug.clone());
         let subject = match facts.principal {
-            Some(id) => permit
-                .directory()
-                .by_id(id)
-                .await?
-                .map(|found| found.record.subject()),
+            Some(id) => match permit.directory().by_id(id).await? {
+                Some(found) => Some(permit.directory().subject(&found.record).await?),
+                None => None,
+            },
             None => None,
         };
         let mut refusals = Vec::new();

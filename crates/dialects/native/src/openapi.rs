@@ -8,8 +8,8 @@ use strongroom_dialect_kit::Caller;
 use crate::error::ErrorReply;
 use crate::routes::routes;
 use crate::wire::access::{
-    ExplainReply, ExplainRequest, ReviewReply, ReviewRequest, SearchReply, SearchRequest, WhoCanReply,
-    WhoCanRequest,
+    AskReply, AskRequest, ExplainReply, ExplainRequest, RequestsReply, RequestsRequest, ReviewReply,
+    ReviewRequest, SearchReply, SearchRequest, WhoCanReply, WhoCanRequest,
 };
 use crate::wire::account::{LoginRequest, TokenReply, WhoAmIReply};
 use crate::wire::audit::{
@@ -17,8 +17,8 @@ use crate::wire::audit::{
     RequestRequest,
 };
 use crate::wire::people::{
-    AddRequest, PrincipalReply, PrincipalsReply, PrincipalsRequest, RevokeReply, RevokeRequest, SlugRequest,
-    TokensReply, TokensRequest,
+    AcceptRequest, AddRequest, InvitationReply, MembershipRequest, PrincipalReply, PrincipalsReply,
+    PrincipalsRequest, RevokeReply, RevokeRequest, SlugRequest, TokensReply, TokensRequest,
 };
 use crate::wire::secrets::{
     AnnotateRequest, FactsReply, ListReply, ListRequest, NameRequest, PutRequest, ReadReply, ReadRequest,
@@ -151,6 +151,16 @@ fn access(path: &str) -> Option<(&'static str, Schema, Schema)> {
             schema::<WhoCanRequest>,
             schema::<WhoCanReply>,
         ),
+        "/access/request" => (
+            "Ask the owner of a secret for access to it",
+            schema::<AskRequest>,
+            schema::<AskReply>,
+        ),
+        "/access/requests" => (
+            "The requests for access that wait for the caller",
+            schema::<RequestsRequest>,
+            schema::<RequestsReply>,
+        ),
         "/access/review" => (
             "What is odd about who may read what, for admins",
             schema::<ReviewRequest>,
@@ -180,6 +190,26 @@ fn people(path: &str) -> Option<(&'static str, Schema, Schema)> {
         "/principals/enable" => (
             "Let a principal log in again, for admins",
             schema::<SlugRequest>,
+            schema::<PrincipalReply>,
+        ),
+        "/groups/join" => (
+            "Take a user or service into a group, for admins",
+            schema::<MembershipRequest>,
+            schema::<PrincipalReply>,
+        ),
+        "/groups/leave" => (
+            "Take a user or service out of a group, for admins",
+            schema::<MembershipRequest>,
+            schema::<PrincipalReply>,
+        ),
+        "/invitations/create" => (
+            "Invite somebody to an account, for admins",
+            schema::<SlugRequest>,
+            schema::<InvitationReply>,
+        ),
+        "/invitations/accept" => (
+            "Make the account that one was invited to",
+            schema::<AcceptRequest>,
             schema::<PrincipalReply>,
         ),
         "/tokens/list" => (

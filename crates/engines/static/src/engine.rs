@@ -385,7 +385,28 @@ pub(crate) async fn readable_names(
     if caller.is_admin() {
         return permit.names(mount, after, PAGE).await;
     }
-    let prefix = by_principal_prefix(caller.id, mount.id());
+    let mut names = names_of(permit, mount, caller.id, after).await?;
+    if caller.groups.iter().next().is_none() {
+        return Ok(names);
+    }
+    // Each of these is in order and has the first names behind `after`, so the first of all are the first of these.
+    for group in caller.groups.iter() {
+        names.extend(names_of(permit, mount, group, after).await?);
+    }
+    names.sort_unstable();
+    names.dedup();
+    names.truncate(PAGE);
+    Ok(names)
+}
+
+/// The next [`PAGE`] names of `mount` that lists let `principal` read.
+async fn names_of(
+    permit: &Permit,
+    mount: &Mount,
+    principal: PrincipalId,
+    after: Option<&Name>,
+) -> Result<Vec<Name>, Error> {
+    let prefix = by_principal_prefix(principal, mount.id());
     permit
         .index_names::<ReadableBy>(mount, Kind::ByPrincipal, &prefix, after, PAGE)
         .await

@@ -78,7 +78,8 @@ impl StaticEngine {
                 },
                 _ => Resource::FreeName(&name),
             };
-            if let Ok(allowed) = decide(Some(&principal.record.subject()), op.capability, resource) {
+            let subject = permit.directory().subject(&principal.record).await?;
+            if let Ok(allowed) = decide(Some(&subject), op.capability, resource) {
                 members.push(AudienceMember {
                     slug: principal.record.slug.to_string(),
                     is_reserved: principal.record.standing == Standing::Reserved,

@@ -106,6 +106,23 @@ pub(crate) struct Due {
     pub(crate) owner: PrincipalId,
 }
 
+/// A request for access to a secret, whether there is one of that name or not.
+#[derive(Encode, Decode)]
+pub(crate) struct Request {
+    #[n(0)]
+    pub(crate) mount: MountId,
+    #[n(1)]
+    pub(crate) segments: Vec<String>,
+    /// Whether it is to write; otherwise it is to read.
+    #[n(2)]
+    pub(crate) wants_write: bool,
+    /// Why, in the words of who asks.
+    #[n(3)]
+    pub(crate) reason: String,
+    #[n(4)]
+    pub(crate) at: Timestamp,
+}
+
 /// An index row: the name of a secret that a principal may read.
 #[derive(Encode, Decode)]
 pub(crate) struct ReadableBy {
@@ -119,10 +136,18 @@ impl Record for ReadableBy {}
 impl Record for RemovedRecord {}
 impl Record for RemovedAt {}
 impl Record for Due {}
+impl Record for Request {}
+impl IndexRow for Request {}
 impl IndexRow for RemovedAt {}
 impl IndexRow for Due {}
 
 impl Named for RemovedAt {
+    fn into_name(self) -> Name {
+        Name::from_stored(self.segments)
+    }
+}
+
+impl Named for Request {
     fn into_name(self) -> Name {
         Name::from_stored(self.segments)
     }
@@ -299,6 +324,18 @@ impl RowKeeper for StaticEngine {
                 } = row.open()?;
                 Ties::of_owned(removed_says(mount, &segments, &slots))
             }
+            Place::Ordered {
+                kind: Kind::AccessRequest,
+                rest,
+                ..
+            } => {
+                row.open::<Request>()?;
+                let who = rest
+                    .split_first_chunk()
+                    .map(|(who, _)| PrincipalId::from_bytes(*who));
+                let who = who.ok_or(RowFlaw::Contradiction("its key holds no principal"))?;
+                Ties::default().needing([principal_key(who)])
+            }
             Place::Ordered { kind: Kind::Due, .. } => Ties::of_owned(due_says(&row.open()?)),
             Place::Ordered {
                 kind: Kind::Payload, ..
@@ -441,6 +478,14 @@ mod tests {
         assert!(
             hex(&cared).starts_with(&format!("8850{two}86")) && hex(&cared).ends_with("0304830809a1616b6176")
         );
+        let request = Request {
+            mount: MountId(7),
+            segments: vec!["a".into()],
+            wants_write: true,
+            reason: "r".into(),
+            at: Timestamp::from_millis(9),
+        };
+        assert_eq!(hex(&request), "8507816161f5617209");
         let due = Due {
             mount: MountId(7),
             segments: vec!["a".into()],

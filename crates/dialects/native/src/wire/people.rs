@@ -4,10 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strongroom_base::LeaseId;
 use strongroom_core::accounts::{
-    AddPrincipal, ListPrincipals, ListTokens, PrincipalFacts, PrincipalKind, PrincipalPage, RevokeToken,
-    Revoked, SetStanding, Standing, TokenFacts, TokenPage,
+    AcceptInvitation, AddPrincipal, Invitation, Invite, ListPrincipals, ListTokens, PrincipalFacts,
+    PrincipalKind, PrincipalPage, RevokeToken, Revoked, SetMembership, SetStanding, Standing, TokenFacts,
+    TokenPage,
 };
-use strongroom_dialect_kit::json;
+use strongroom_dialect_kit::{json, reply};
 
 use strongroom_sdk::Error;
 use strongroom_secret::SecretText;
@@ -18,6 +19,7 @@ use strongroom_secret::SecretText;
 pub(crate) enum KindName {
     User,
     Service,
+    Group,
 }
 
 impl From<KindName> for PrincipalKind {
@@ -25,6 +27,7 @@ impl From<KindName> for PrincipalKind {
         match kind {
             KindName::User => Self::User,
             KindName::Service => Self::Service,
+            KindName::Group => Self::Group,
         }
     }
 }
@@ -34,6 +37,7 @@ impl From<PrincipalKind> for KindName {
         match kind {
             PrincipalKind::User => Self::User,
             PrincipalKind::Service => Self::Service,
+            PrincipalKind::Group => Self::Group,
         }
     }
 }
@@ -45,27 +49,98 @@ pub(crate) struct AddRequest {
     /// What people call it.
     #[serde(default)]
     name: String,
-    /// The password that it logs in with.
+    /// The password that it logs in with; a group has none.
     #[serde(default, deserialize_with = "json::secret_text")]
-    #[schemars(with = "String")]
+    #[schemars(with = "Option<String>")]
     password: Option<SecretText>,
     /// Whether it gets the admin role.
     #[serde(default)]
     is_admin: bool,
 }
 
-impl TryFrom<AddRequest> for AddPrincipal {
-    type Error = Error;
-
-    fn try_from(request: AddRequest) -> Result<Self, Error> {
-        Ok(Self {
+impl From<AddRequest> for AddPrincipal {
+    fn from(request: AddRequest) -> Self {
+        Self {
             kind: request.kind.into(),
             slug: request.slug,
             name: request.name,
+            password: request.password,
+            is_admin: request.is_admin,
+        }
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct MembershipRequest {
+    /// The group's slug.
+    group: String,
+    /// The slug of the user or service.
+    member: String,
+}
+
+impl MembershipRequest {
+    /// The op that takes the member into the group, or out of it.
+    pub(crate) fn membership(self, is_member: bool) -> SetMembership {
+        SetMembership {
+            group: self.group,
+            member: self.member,
+            is_member,
+        }
+    }
+}
+
+impl From<SlugRequest> for Invite {
+    fn from(request: SlugRequest) -> Self {
+        Self { slug: request.slug }
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct InvitationReply {
+    /// What proves the invitation: give it to whom is invited, and to nobody else.
+    #[serde(serialize_with = "reply::secret_text")]
+    #[schemars(with = "String")]
+    code: SecretText,
+    /// When it ends.
+    expires: u64,
+}
+
+impl From<Invitation> for InvitationReply {
+    fn from(invitation: Invitation) -> Self {
+        Self {
+            code: invitation.code,
+            expires: invitation.expires.as_millis(),
+        }
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct AcceptRequest {
+    slug: String,
+    /// What people call the account.
+    #[serde(default)]
+    name: String,
+    /// The invitation's code.
+    #[serde(default, deserialize_with = "json::secret_text")]
+    #[schemars(with = "String")]
+    code: Option<SecretText>,
+    /// The password to log in with from then on.
+    #[serde(default, deserialize_with = "json::secret_text")]
+    #[schemars(with = "String")]
+    password: Option<SecretText>,
+}
+
+impl TryFrom<AcceptRequest> for AcceptInvitation {
+    type Error = Error;
+
+    fn try_from(request: AcceptRequest) -> Result<Self, Error> {
+        Ok(Self {
+            slug: request.slug,
+            name: request.name,
+            code: request.code.ok_or_else(|| Error::invalid("code", "is missing"))?,
             password: request
                 .password
                 .ok_or_else(|| Error::invalid("password", "is missing"))?,
-            is_admin: request.is_admin,
         })
     }
 }
@@ -138,6 +213,8 @@ pub(crate) struct PrincipalReply {
     standing: &'static str,
     /// When it was made.
     created: u64,
+    /// The slugs of the groups that it is in.
+    groups: Vec<String>,
 }
 
 impl From<PrincipalFacts> for PrincipalReply {
@@ -154,6 +231,7 @@ impl From<PrincipalFacts> for PrincipalReply {
                 Standing::Disabled => "disabled",
             },
             created: facts.created.as_millis(),
+            groups: facts.groups,
         }
     }
 }
