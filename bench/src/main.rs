@@ -13,6 +13,7 @@ mod population;
 mod process;
 mod recorder;
 mod report;
+mod rewrap;
 mod rows;
 mod scale;
 mod start;
@@ -63,6 +64,8 @@ enum Scenario {
     Start,
     /// Rates of loading and of updates, beside redb alone with the same rows
     Bulk,
+    /// Reads while everything is sealed anew, with 50,000 secrets
+    Rewrap,
     /// Load 1,000,000 secrets, if they are not kept
     Million,
     /// Start after a kill, with 1,000,000 secrets
@@ -73,6 +76,8 @@ enum Scenario {
     MillionLists,
     /// Paging through folders, by an administrator and by who may read them
     MillionPages,
+    /// Reads while 1,000,000 secrets are sealed anew
+    MillionRewrap,
 }
 
 fn main() -> Result<()> {
@@ -112,11 +117,13 @@ async fn measure(scenarios: &[Scenario], million: Option<PathBuf>) -> Result<()>
             Scenario::Rows => Box::pin(rows::measure(&mut report)).await?,
             Scenario::Start => start::measure(&mut report).await?,
             Scenario::Bulk => bulk::measure(&mut report).await?,
+            Scenario::Rewrap => rewrap::few(&mut report).await?,
             Scenario::Million => drop(million.world(&mut report).await?),
             Scenario::MillionStart => scale::start(&mut report, &mut million).await?,
             Scenario::MillionReads => scale::reads(&mut report, &mut million).await?,
             Scenario::MillionLists => scale::lists(&mut report, &mut million).await?,
             Scenario::MillionPages => scale::pages(&mut report, &mut million).await?,
+            Scenario::MillionRewrap => rewrap::million(&mut report, &mut million).await?,
         }
     }
     Ok(())

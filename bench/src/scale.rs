@@ -17,7 +17,7 @@ use crate::stats::{median, percentile, ratio};
 use crate::syncs::Strace;
 use crate::world::{Account, PATH, World, copy_dir};
 
-const SECRETS: usize = 1_000_000;
+pub(crate) const SECRETS: usize = 1_000_000;
 const FEW_SECRETS: usize = 1_000;
 const STARTS: usize = 10;
 /// Writes before each kill.
@@ -261,6 +261,6 @@ impl Walk<'_> {
     }
 }
 
-async fn resident(report: &mut Report, name: &str, server: &Process) -> Result<()> {
+pub(crate) async fn resident(report: &mut Report, name: &str, server: &Process) -> Result<()> {
     report.at_most(name, resident_mib(server).await?, RESIDENT_MIB_MAX, " MiB")
 }

@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
-use strongroom_base::{MountId, Rng, WorkspaceId};
+use strongroom_base::{MountId, Rng, WorkspaceId, limits};
 use strongroom_secret::{SecretBuffer, SecretBytes};
 use strongroom_storage::{Change, Revision, Storage, Unavailable};
 
 use crate::cache::Cache;
+use crate::chain::{self, Chain, Ring, keyring_key, read_keyring, workspace_key};
 use crate::envelope::{self, EnvelopeError, Record};
 use crate::keyring::{Keyring, RootKey, WorkspaceKeyRecord, WorkspaceKeys};
-use crate::planes::{self, StorageKey};
+use crate::planes::StorageKey;
 use crate::view::View;
 use crate::xaes::{AeadError, NONCE_BYTES, TAG_BYTES};
 
@@ -27,9 +28,27 @@ pub enum BarrierError {
     /// The instance has no such row, and cannot be without.
     #[error("the storage lacks `{0}`")]
     Missing(String),
-    /// The root key is not this instance's.
-    #[error("the root key does not open the keyring")]
+    /// The root key is not this instance's, or was replaced while this process ran; or the row is damaged.
+    #[error(
+        "the root key does not open the row `keyring`: the key is another instance's or was replaced, or the row is \
+         damaged"
+    )]
     WrongRootKey,
+    /// A row that holds keys is no such row.
+    #[error("the row `{0}`, which holds keys, is damaged: restore the storage from a backup")]
+    DamagedKeys(String, #[source] EnvelopeError),
+    /// A workspace's keys are wrapped by a KEK that is not there.
+    #[error(
+        "the row `{0}` is wrapped by KEK epoch {1}, which the row `keyring` does not have: one of the two was put back to \
+         an older state"
+    )]
+    UnknownKek(String, u32),
+    /// The keyring is full.
+    #[error(
+        "the keys were rotated {} times since the last rewrap: finish a rewrap, which drops those that nothing uses",
+        limits::KEY_EPOCHS - 1
+    )]
+    TooManyEpochs,
     /// More children than a folder may have.
     #[error("the folder has more children than can be listed")]
     FolderTooLarge,
@@ -44,8 +63,7 @@ impl From<AeadError> for BarrierError {
 /// Encrypts what goes to storage and decrypts what comes from it. One for each instance, while it is unsealed.
 pub struct Barrier {
     storage: Arc<dyn Storage>,
-    pub(crate) keyring: Keyring,
-    workspaces: RwLock<HashMap<WorkspaceId, Arc<WorkspaceKeys>>>,
+    pub(crate) chain: Chain,
     pub(crate) cache: Cache,
     rng: Arc<dyn Rng>,
 }
@@ -64,24 +82,27 @@ impl Barrier {
         change: &mut Change,
     ) -> Result<Arc<Self>, BarrierError> {
         let keyring = Keyring::generate(&*rng);
-        let key = keyring_key();
-        let sealed = envelope::seal(&root.xaes()?, 0, WorkspaceId::SYSTEM, &key, &keyring, &*rng)?;
+        let (key, root) = (keyring_key(), root.xaes()?);
+        let sealed = envelope::seal(&root, 0, WorkspaceId::SYSTEM, &key, &keyring, &*rng)?;
         change.puts.push((key.as_bytes().to_vec(), sealed));
-        let (epoch, kek) = keyring.newest()?;
+        let epoch = keyring.keks.newest();
+        let kek = keyring.keks.key(epoch).ok_or(AeadError)??;
         let mut loaded = HashMap::new();
         for &workspace in workspaces {
             let key = workspace_key(workspace);
             let record = WorkspaceKeyRecord::generate(&*rng);
             let sealed = envelope::seal(&kek, epoch, workspace, &key, &record, &*rng)?;
             change.puts.push((key.as_bytes().to_vec(), sealed));
-            loaded.insert(workspace, Arc::new(WorkspaceKeys::new(&record)?));
+            loaded.insert(workspace, Arc::new(WorkspaceKeys::new(&record, epoch, None)?));
         }
-        let cache = Cache::new(Revision::default());
+        let ring = Ring {
+            keyring,
+            revision: None,
+        };
         Ok(Arc::new(Self {
             storage,
-            keyring,
-            workspaces: RwLock::new(loaded),
-            cache,
+            chain: Chain::new(root, ring, loaded),
+            cache: Cache::new(Revision::default()),
             rng,
         }))
     }
@@ -89,26 +110,20 @@ impl Barrier {
     /// Opens the keyring of `storage` with `root`.
     ///
     /// # Errors
-    /// [`BarrierError::WrongRootKey`] for another instance's root key, and when the storage lacks a keyring.
+    /// [`BarrierError::WrongRootKey`] for another instance's root key; when the storage lacks a keyring, or that is
+    /// damaged.
     pub async fn open(
         storage: Arc<dyn Storage>,
         root: &RootKey,
         rng: Arc<dyn Rng>,
     ) -> Result<Arc<Self>, BarrierError> {
-        let key = keyring_key();
-        let row = storage
-            .get(key.as_bytes())
-            .await?
-            .ok_or_else(|| BarrierError::Missing("keyring".into()))?;
-        let keyring = match envelope::open(&root.xaes()?, WorkspaceId::SYSTEM, &key, row.value) {
-            Err(EnvelopeError::Aead(_)) => return Err(BarrierError::WrongRootKey),
-            opened => opened?,
-        };
+        let root = root.xaes()?;
+        // What changes from here on is followed.
         let head = strongroom_storage::head(&*storage).await?;
+        let ring = read_keyring(&*storage, &root).await?;
         Ok(Arc::new(Self {
             storage,
-            keyring,
-            workspaces: RwLock::default(),
+            chain: Chain::new(root, ring, HashMap::new()),
             cache: Cache::new(head),
             rng,
         }))
@@ -179,8 +194,9 @@ impl Barrier {
     }
 
     fn ledger_keys(&self, workspace: WorkspaceId) -> Result<Arc<WorkspaceKeys>, AeadError> {
-        self.loaded(workspace)
-            .or_else(|| self.loaded(WorkspaceId::SYSTEM))
+        self.chain
+            .workspace(workspace)
+            .or_else(|| self.chain.workspace(WorkspaceId::SYSTEM))
             .ok_or(AeadError)
     }
 
@@ -193,7 +209,8 @@ impl Barrier {
         let Some(row) = self.storage.get(key.as_bytes()).await? else {
             return Ok(None);
         };
-        let record = open(keys, workspace, key, row.value)?;
+        let deks = self.deks_for(keys, workspace, &row.value).await?;
+        let record = chain::open(&deks, workspace, key, row.value)?;
         Ok(Some((record, row.revision)))
     }
 
@@ -206,13 +223,14 @@ impl Barrier {
         limit: usize,
     ) -> Result<Vec<(StorageKey, T, Revision)>, BarrierError> {
         let rows = self.storage.scan(range, after, limit).await?;
-        rows.into_iter()
-            .map(|(key, row)| {
-                let key = StorageKey::from_bytes(key);
-                let record = open(keys, workspace, &key, row.value)?;
-                Ok((key, record, row.revision))
-            })
-            .collect()
+        let mut opened = Vec::with_capacity(rows.len());
+        for (key, row) in rows {
+            let key = StorageKey::from_bytes(key);
+            let deks = self.deks_for(keys, workspace, &row.value).await?;
+            let record = chain::open(&deks, workspace, &key, row.value)?;
+            opened.push((key, record, row.revision));
+        }
+        Ok(opened)
     }
 
     pub(crate) fn seal<T: Record>(
@@ -222,52 +240,12 @@ impl Barrier {
         key: &StorageKey,
         record: &T,
     ) -> Result<Vec<u8>, BarrierError> {
-        let (epoch, dek) = keys.newest()?;
+        let deks = keys.deks();
+        let (epoch, dek) = deks.newest()?;
         Ok(envelope::seal(dek, epoch, workspace, key, record, &*self.rng)?)
     }
 
-    fn loaded(&self, workspace: WorkspaceId) -> Option<Arc<WorkspaceKeys>> {
-        let workspaces = self
-            .workspaces
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        workspaces.get(&workspace).cloned()
+    pub(crate) fn rng(&self) -> &dyn Rng {
+        &*self.rng
     }
-
-    pub(crate) async fn keys(&self, workspace: WorkspaceId) -> Result<Arc<WorkspaceKeys>, BarrierError> {
-        if let Some(keys) = self.loaded(workspace) {
-            return Ok(keys);
-        }
-        let key = workspace_key(workspace);
-        let row = self.storage.get(key.as_bytes()).await?;
-        let row =
-            row.ok_or_else(|| BarrierError::Missing(format!("the keys of workspace {}", workspace.0)))?;
-        let kek = self.keyring.kek(envelope::epoch_of(&row.value)?)?;
-        let record: WorkspaceKeyRecord = envelope::open(&kek, workspace, &key, row.value)?;
-        let keys = Arc::new(WorkspaceKeys::new(&record)?);
-        let mut workspaces = self
-            .workspaces
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        workspaces.insert(workspace, keys.clone());
-        Ok(keys)
-    }
-}
-
-pub(crate) fn open<T: Record>(
-    keys: &WorkspaceKeys,
-    workspace: WorkspaceId,
-    key: &StorageKey,
-    sealed: Vec<u8>,
-) -> Result<T, BarrierError> {
-    let dek = keys.dek(envelope::epoch_of(&sealed)?)?;
-    Ok(envelope::open(dek, workspace, key, sealed)?)
-}
-
-fn keyring_key() -> StorageKey {
-    planes::system("keyring")
-}
-
-fn workspace_key(workspace: WorkspaceId) -> StorageKey {
-    planes::system(&format!("workspace/{}", workspace.0))
 }

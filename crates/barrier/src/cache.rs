@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use quick_cache::sync::Cache as QuickCache;
 use strongroom_storage::{Changes, Revision, Storage, Unavailable};
 
+use crate::chain::Stale;
 use crate::listing::Listings;
 use crate::planes;
 
@@ -18,6 +19,8 @@ const PAGE: usize = 4_096;
 pub(crate) struct Cache {
     records: QuickCache<Box<[u8]>, Arc<dyn Any + Send + Sync>>,
     pub(crate) listings: Listings,
+    /// Keys that changed.
+    pub(crate) stale: Stale,
     /// Everything up to this revision has been invalidated.
     followed: AtomicU64,
     /// Counts invalidations. It grows before entries are removed, so that what was loaded earlier is not kept any more.
@@ -35,6 +38,7 @@ impl Cache {
         Self {
             records: QuickCache::new(RECORDS),
             listings: Listings::default(),
+            stale: Stale::default(),
             followed: AtomicU64::new(head.0),
             invalidations: AtomicU64::new(0),
             keeping: RwLock::new(()),
@@ -58,6 +62,7 @@ impl Cache {
                     self.count_invalidation();
                     self.records.clear();
                     self.listings.clear();
+                    self.stale.mark_all();
                     self.followed.fetch_max(head.0, Ordering::AcqRel);
                 }
             }
@@ -83,6 +88,7 @@ impl Cache {
 
     fn invalidate(&self, key: &[u8]) {
         self.records.remove(key);
+        self.stale.mark(key);
         for (listing, item) in planes::listings_of(key) {
             self.listings.mark(listing, item);
         }

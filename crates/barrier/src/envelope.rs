@@ -30,6 +30,9 @@ pub enum EnvelopeError {
     /// Written by a newer version.
     #[error("the record has format {0}, which this version does not know: use a newer strongroom")]
     Format(u8),
+    /// Sealed with a DEK that the workspace does not have: it was dropped, or never was.
+    #[error("the record is sealed with key epoch {0}, which its workspace does not have")]
+    Epoch(u32),
     /// Not sealed with this key for this place.
     #[error(transparent)]
     Aead(#[from] AeadError),
@@ -53,9 +56,7 @@ pub fn seal<T: Encode<()>>(
     let mut nonce = [0; NONCE_BYTES];
     rng.fill(&mut nonce);
     let mut out = SecretBuffer::with_capacity(512);
-    out.extend(&[FORMAT]);
-    out.extend(&epoch.to_be_bytes());
-    out.extend(&nonce);
+    out.extend(&head(epoch, &nonce));
     Encoder::new(Wiping(&mut out))
         .encode(record)
         .map_err(|_| AeadError)?;
@@ -98,6 +99,44 @@ pub fn open<T: for<'b> Decode<'b, ()>>(
     let nonce: [u8; NONCE_BYTES] = header.last_chunk().copied().ok_or(EnvelopeError::Truncated)?;
     let body = xaes.open(&nonce, &associated_data(workspace, key, epoch), body)?;
     minicbor::decode(body).map_err(|_| EnvelopeError::Body)
+}
+
+/// Seals anew with `to` what `sealed` holds, which is sealed with `from` for the same place. Nothing is decoded: the
+/// plaintext is in memory, in the place of the ciphertext, for as long as it takes.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn reseal(
+    from: &Xaes,
+    (epoch, to): (u32, &Xaes),
+    workspace: WorkspaceId,
+    key: &StorageKey,
+    sealed: Vec<u8>,
+    rng: &dyn Rng,
+) -> Result<Vec<u8>, EnvelopeError> {
+    let old_epoch = epoch_of(&sealed)?;
+    let mut out = Zeroizing::new(sealed);
+    let (header, body) = out
+        .split_first_chunk_mut::<HEADER_BYTES>()
+        .ok_or(EnvelopeError::Truncated)?;
+    let nonce: [u8; NONCE_BYTES] = header.last_chunk().copied().ok_or(EnvelopeError::Truncated)?;
+    from.open(&nonce, &associated_data(workspace, key, old_epoch), body)?;
+    let (body, tag) = body
+        .split_last_chunk_mut::<TAG_BYTES>()
+        .ok_or(EnvelopeError::Truncated)?;
+    let mut nonce = [0; NONCE_BYTES];
+    rng.fill(&mut nonce);
+    *tag = to.seal(&nonce, &associated_data(workspace, key, epoch), body)?;
+    header.copy_from_slice(&head(epoch, &nonce));
+    Ok(std::mem::take(&mut *out))
+}
+
+/// What stands before the ciphertext.
+fn head(epoch: u32, nonce: &[u8; NONCE_BYTES]) -> [u8; HEADER_BYTES] {
+    let mut head = [0; HEADER_BYTES];
+    let parts = [FORMAT].into_iter().chain(epoch.to_be_bytes()).chain(*nonce);
+    head.iter_mut().zip(parts).for_each(|(to, from)| *to = from);
+    head
 }
 
 fn associated_data(workspace: WorkspaceId, key: &StorageKey, epoch: u32) -> Vec<u8> {
@@ -157,6 +196,33 @@ mod tests {
         relabelled[4] = 9;
         assert_eq!(epoch_of(&relabelled), Ok(9));
         assert!(open::<String>(&xaes(), WorkspaceId(1), &here, relabelled).is_err());
+    }
+
+    #[test]
+    fn a_record_that_is_sealed_anew_opens_with_the_new_key_only() {
+        let (key, other) = (planes::system("k"), planes::system("other"));
+        let new = Xaes::new(&Key::from_slice(&[6; 32]).unwrap()).unwrap();
+        let reseal = |place: &StorageKey, bytes| {
+            reseal(
+                &xaes(),
+                (4, &new),
+                WorkspaceId(1),
+                place,
+                bytes,
+                &SystemRng::default(),
+            )
+        };
+        let (old, renewed) = (sealed(&key), reseal(&key, sealed(&key)).unwrap());
+        assert_eq!((epoch_of(&renewed), renewed.len()), (Ok(4), old.len()));
+        assert_eq!(
+            open::<String>(&new, WorkspaceId(1), &key, renewed.clone()).unwrap(),
+            "body"
+        );
+        assert!(open::<String>(&xaes(), WorkspaceId(1), &key, renewed.clone()).is_err());
+        let refused = Err(EnvelopeError::Aead(AeadError));
+        assert_eq!(reseal(&key, renewed), refused);
+        assert_eq!(reseal(&other, old), refused);
+        assert_eq!(reseal(&key, vec![FORMAT]), Err(EnvelopeError::Truncated));
     }
 
     #[test]

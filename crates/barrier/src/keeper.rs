@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use strongroom_base::WorkspaceId;
 
-use crate::barrier::{self, Barrier, BarrierError};
-use crate::envelope::{self, Record};
-use crate::keyring::{WorkspaceKeyRecord, WorkspaceKeys};
+use crate::barrier::{Barrier, BarrierError};
+use crate::chain::{self, ChainRow};
+use crate::envelope::Record;
+use crate::keyring::Deks;
 use crate::place::Place;
-use crate::planes::StorageKey;
+use crate::planes::{Kind, StorageKey};
+use crate::rewrap::Rewrap;
 use crate::xaes::AeadError;
 
 /// A row of a stopped instance, for whoever stores its kind.
@@ -18,7 +20,7 @@ pub struct RowAtRest {
     place: Place,
     value: Vec<u8>,
     /// The keys of its workspace; none for the system plane, whose rows are sealed with others or in clear.
-    keys: Option<(WorkspaceId, Arc<WorkspaceKeys>)>,
+    keys: Option<(WorkspaceId, Arc<Deks>)>,
 }
 
 /// What a row says of others.
@@ -101,8 +103,8 @@ impl RowAtRest {
     /// # Errors
     /// [`BarrierError::Damaged`].
     pub fn open<T: Record>(&self) -> Result<T, BarrierError> {
-        let (workspace, keys) = self.keys.as_ref().ok_or(AeadError)?;
-        barrier::open(keys, *workspace, &self.key, self.value.clone())
+        let (workspace, deks) = self.keys.as_ref().ok_or(AeadError)?;
+        chain::open(deks, *workspace, &self.key, self.value.clone())
     }
 
     /// That this is the row of `key`, which its record speaks of.
@@ -127,7 +129,7 @@ impl Barrier {
         let place = self.place(&key).await?;
         let keys = match place {
             Place::Name { workspace, .. } | Place::Ordered { workspace, .. } => {
-                Some((workspace, self.keys(workspace).await?))
+                Some((workspace, self.keys(workspace).await?.deks()))
             }
             Place::System(_) | Place::Unknown => None,
         };
@@ -141,21 +143,25 @@ impl Barrier {
 }
 
 impl RowKeeper for Arc<Barrier> {
-    /// The keyring, which an open barrier has read, and the keys of workspaces.
+    /// The keyring, which an open barrier has read, the keys of workspaces, and how far a rewrap has come.
     fn read(&self, row: &RowAtRest) -> Result<Option<Ties>, RowFlaw> {
-        let Place::System(name) = row.place() else {
-            return Ok(None);
-        };
-        let workspace = name.strip_prefix("workspace/").map(str::parse);
-        if let Some(Ok(number)) = workspace {
-            let kek = self
-                .keyring
-                .kek(envelope::epoch_of(row.value()).map_err(BarrierError::from)?);
-            let kek = kek.map_err(BarrierError::from)?;
-            envelope::open::<WorkspaceKeyRecord>(&kek, WorkspaceId(number), row.key(), row.value().to_vec())
-                .map_err(BarrierError::from)?;
-            return Ok(Some(Ties::default()));
+        match row.place() {
+            Place::System(name) => match chain::row_called(name) {
+                Some(ChainRow::Keyring) => {}
+                Some(ChainRow::Workspace(workspace)) => {
+                    self.chain
+                        .ring()
+                        .open(workspace, row.key(), row.value().to_vec())?;
+                }
+                None => return Ok(None),
+            },
+            Place::Ordered {
+                workspace: WorkspaceId::SYSTEM,
+                kind: Kind::Rewrap,
+                ..
+            } => drop(row.open::<Rewrap>()?),
+            _ => return Ok(None),
         }
-        Ok((name == "keyring").then(Ties::default))
+        Ok(Some(Ties::default()))
     }
 }

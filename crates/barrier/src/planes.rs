@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use strongroom_base::{MountId, WorkspaceId};
+use strongroom_base::{MountId, WorkspaceId, limits};
 
 const SYSTEM_PLANE: u8 = 1;
 const NAMES_PLANE: u8 = 2;
@@ -63,8 +63,10 @@ pub enum Kind {
     LedgerKey = 7,
     /// core: number u32 → the key that signs JSON web tokens.
     TokenKey = 8,
+    /// barrier: how far the rewrap has come; one row.
+    Rewrap = 9,
     /// core: principal id → the invitation to be it.
-    Invitation = 9,
+    Invitation = 10,
     /// static engine: secret id ‖ slot → a payload that is not in the secret's own row.
     Payload = 16,
     /// static engine: principal id ‖ mount id ‖ secret id → the secret's name; one row for each secret of a reader.
@@ -79,7 +81,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Principal,
         Self::Password,
         Self::Session,
@@ -88,6 +90,7 @@ impl Kind {
         Self::Mount,
         Self::LedgerKey,
         Self::TokenKey,
+        Self::Rewrap,
         Self::Invitation,
         Self::Payload,
         Self::ByPrincipal,
@@ -108,6 +111,7 @@ impl Kind {
             Self::Mount => "mount",
             Self::LedgerKey => "ledger key",
             Self::TokenKey => "token key",
+            Self::Rewrap => "rewrap",
             Self::Invitation => "invitation",
             Self::Payload => "payload",
             Self::ByPrincipal => "by principal",
@@ -157,6 +161,35 @@ pub(crate) fn read(key: &[u8]) -> Option<Clear<'_>> {
         }
         _ => None,
     }
+}
+
+/// The workspace whose DEK seals the row at `key`; `None` for the planes that no DEK seals.
+pub(crate) fn workspace_of(key: &[u8]) -> Option<WorkspaceId> {
+    let (plane, rest) = key.split_first()?;
+    let workspace = rest.first_chunk()?;
+    matches!(*plane, NAMES_PLANE | ORDERED_PLANE).then(|| WorkspaceId(u32::from_be_bytes(*workspace)))
+}
+
+/// A part of what a DEK seals, with rows of about the same size.
+pub(crate) struct Span {
+    pub(crate) range: Range<Vec<u8>>,
+    /// Rows that may be read at once.
+    pub(crate) page: usize,
+}
+
+/// Everything that the DEKs of `workspace` seal, in key order.
+pub(crate) fn spans(workspace: WorkspaceId) -> [Span; 4] {
+    let plane = |plane: u8| under(&[&[plane][..], &workspace.0.to_be_bytes()].concat());
+    let (names, all) = (plane(NAMES_PLANE), plane(ORDERED_PLANE));
+    let payloads = under(ordered(workspace, Kind::Payload, &[]).as_bytes());
+    let small = limits::REWRAP_PAGE;
+    [
+        (names, small),
+        (all.start..payloads.start.clone(), small),
+        (payloads.clone(), limits::REWRAP_PAYLOADS),
+        (payloads.end..all.end, small),
+    ]
+    .map(|(range, page)| Span { range, page })
 }
 
 /// The key of a system row.
@@ -255,6 +288,29 @@ mod tests {
         let range = under(&[2, 0xff, 0xff]);
         assert_eq!(range.end, [3]);
         assert!(range.contains(&vec![2, 0xff, 0xff, 0xff]) && !range.contains(&vec![3]));
+    }
+
+    #[test]
+    fn the_spans_of_a_workspace_are_all_that_its_deks_seal_and_nothing_else() {
+        for workspace in [0, 1, 7, u32::MAX - 1].map(WorkspaceId) {
+            let spans = spans(workspace);
+            let holds = |key: &StorageKey| {
+                let key = key.as_bytes().to_vec();
+                spans.iter().filter(|span| span.range.contains(&key)).count()
+            };
+            assert!(spans.is_sorted_by(|one, next| one.range.end <= next.range.start));
+            for of in [workspace, WorkspaceId(workspace.0 + 1)] {
+                let mut name = mount_prefix(of, MountId(u32::MAX));
+                push_token(&mut name, b"one");
+                let ordered = Kind::ALL.map(|kind| ordered(of, kind, &[&[0xff; 40]]));
+                for key in ordered.into_iter().chain([StorageKey(name)]) {
+                    assert_eq!(holds(&key), usize::from(of == workspace), "{key:?}");
+                    assert_eq!(workspace_of(key.as_bytes()), Some(of));
+                }
+            }
+            assert_eq!(holds(&system("keyring")), 0);
+        }
+        assert_eq!(workspace_of(system("workspace/1").as_bytes()), None);
     }
 
     #[test]

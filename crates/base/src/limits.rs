@@ -160,6 +160,23 @@ pub const FOLLOWER_PAUSE: Ttl = Ttl::from_secs(5);
 /// The longest such pause.
 pub const FOLLOWER_PAUSE_MAX: Ttl = Ttl::from_secs(5 * 60);
 
+/// Epochs of KEKs that are kept. More rotations are refused until a rewrap has dropped those that nothing uses.
+pub const KEY_EPOCHS: usize = 1_000;
+/// Rows that one commit of a rewrap seals anew.
+pub const REWRAP_ROWS: usize = 1_000;
+/// Rows that a rewrap reads at once.
+pub const REWRAP_PAGE: usize = 250;
+/// As many of those that hold long values.
+pub const REWRAP_PAYLOADS: usize = 8;
+/// Bytes of rows that one commit of a rewrap seals anew; it may be one row that is longer.
+pub const REWRAP_BYTES: usize = 1 << 20;
+/// A commit of a rewrap begins no sooner than this after the one before.
+pub const REWRAP_EVERY: Ttl = Ttl::from_millis(75);
+/// Pause before a rewrap that failed goes on.
+pub const REWRAP_RETRY: Ttl = Ttl::from_secs(5);
+/// Times that a change is sealed anew because its workspace's keys changed while it was on its way.
+pub const KEY_CHANGES_MET: usize = 8;
+
 /// A session unused for this long ends.
 pub const SESSION_IDLE: Ttl = Ttl::from_hours(12);
 /// A session ends after this long, used or not.

@@ -6,6 +6,7 @@
 
 mod error;
 mod http;
+pub mod keys;
 pub mod native;
 pub mod people;
 pub mod secrets;

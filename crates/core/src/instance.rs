@@ -16,17 +16,18 @@ use strongroom_sdk::{Error, RowAtRest, RowFlaw, RowKeeper, Space, Surroundings, 
 use strongroom_secret::{Key, SecretBytes, SecretText};
 use strongroom_storage::{Change, CommitError, Storage, Unavailable};
 use strongroom_tlog::{NoteError, Signer};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::accounts::Accounts;
 use crate::audit::Audit;
 use crate::generation::{LedgerKeyRecord, ledger_key, refuse_rollback};
+use crate::keys::{Keys, Rewrapper};
 use crate::mounts::{self, Mounts, PATHS};
 use crate::superblock::{FORMAT, LastCheckpoint, Superblock, slots_key, superblock_key};
 use crate::tokens::{TokenKey, TokenKeyRecord};
 use crate::upkeep::Upkeeper;
-use crate::{Core, Engines, expiry};
+use crate::{Core, Engines, expiry, keys};
 
 /// The app that 1Backend clients use when they name none.
 pub const UNNAMED_APP: &str = "unnamed";
@@ -265,10 +266,7 @@ impl Core {
     /// [`PublishError`]: something still waits, and is safe where it is.
     pub async fn shutdown(&self) -> Result<(), PublishError> {
         self.running.stop.send_replace(true);
-        let loops = {
-            let mut loops = self.running.loops.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *loops)
-        };
+        let loops = std::mem::take(&mut *self.running.loops.lock().unwrap_or_else(PoisonError::into_inner));
         for ended in loops {
             let _ = ended.await; // a panic in it has been told by the panic hook
         }
@@ -284,11 +282,10 @@ impl Core {
     ) -> Result<Arc<Self>, OpenError> {
         let slugs = barrier.view(WorkspaceId::SYSTEM, SLUGS).await?;
         let paths = barrier.view(WorkspaceId::SYSTEM, PATHS).await?;
-        // Loads the workspace's keys, so that records of refusals can be sealed under them from the first request on.
-        barrier.view(WorkspaceId::DEFAULT, MountId(1)).await?;
         let directory = Directory::new(slugs.clone());
         let surroundings = Arc::new(Surroundings {
             storage: foundations.storage.clone(),
+            barrier: barrier.clone(),
             ledger,
             directory: directory.clone(),
             clock: foundations.clock.clone(),
@@ -297,32 +294,34 @@ impl Core {
             strictness: settings.strictness,
         });
         let sessions = Sessions::new(slugs.clone());
-        let mounts = Arc::new(Mounts::new(barrier, surroundings.clone(), paths));
+        let mounts = Arc::new(Mounts::new(barrier.clone(), surroundings.clone(), paths));
         let accounts = Accounts {
             passwords: Passwords::new(slugs.clone(), directory),
             sessions: sessions.clone(),
             invitations: Invitations::new(slugs.clone()),
             mounts: mounts.clone(),
-            token_key: TokenKey::new(slugs, surroundings.clone()),
+            token_key: TokenKey::new(slugs.clone(), surroundings.clone()),
             settings,
         };
+        let wake = Arc::new(Notify::new());
+        let rewrapper = Rewrapper::new(surroundings.clone(), slugs.clone(), wake.clone());
+        let keys_engine = Keys::new(barrier, slugs, wake);
         let (stop, stopped) = watch::channel(false);
         let upkeep = Upkeeper::new(surroundings.clone(), mounts.clone(), engines.tended.clone());
         let upkeep = Arc::new(upkeep);
-        let loops = vec![
-            tokio::spawn(expiry::run(
-                surroundings.clone(),
-                sessions.clone(),
-                stopped.clone(),
-            )),
-            tokio::spawn(upkeep.clone().run(stopped)),
-        ];
+        let expiry = tokio::spawn(expiry::run(
+            surroundings.clone(),
+            sessions.clone(),
+            stopped.clone(),
+        ));
+        let tending = tokio::spawn(upkeep.clone().run(stopped.clone()));
+        let rewrap = tokio::spawn(keys::run(rewrapper, stopped));
         let running = Running {
             stop,
-            loops: Mutex::new(loops),
+            loops: Mutex::new(vec![expiry, tending, rewrap]),
         };
         let audit = Audit::new(&surroundings, engines.judge.clone());
-        let engines = engines.with(accounts).with(audit);
+        let engines = engines.with(accounts).with(audit).with(keys_engine);
         Ok(Arc::new(Self {
             surroundings,
             sessions,
@@ -345,6 +344,9 @@ pub(crate) async fn unlock(
     let Foundations { storage, rng, .. } = foundations;
     let barrier = Barrier::open(storage.clone(), root, rng.clone()).await?;
     let view = barrier.view(WorkspaceId::SYSTEM, SLUGS).await?;
+    // Loads the workspace's keys, so that records of refusals can be sealed under them from the first request on; and if
+    // they are damaged, that is said before anything begins.
+    barrier.view(WorkspaceId::DEFAULT, MountId(1)).await?;
     let stored = view
         .get::<LedgerKeyRecord>(&ledger_key(&view, superblock.generation))
         .await?;

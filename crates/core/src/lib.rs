@@ -5,6 +5,7 @@
 pub mod accounts;
 pub mod audit;
 pub mod inspection;
+pub mod keys;
 pub mod superblock;
 
 mod engines;

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use strongroom_base::{Slug, Timestamp, WorkspaceId, limits};
+use async_trait::async_trait;
+use strongroom_base::{MountId, Slug, Timestamp, WorkspaceId, limits};
 use strongroom_policy::Lapse;
-use strongroom_sdk::{Error, Ground, Overdue, Surroundings, Upkeep};
+use strongroom_sdk::{Error, Ground, Mount, MountTable, Overdue, Surroundings, Upkeep};
 use tokio::sync::watch;
 
 use crate::internal;
@@ -75,10 +76,11 @@ impl Upkeeper {
 
     /// Does what is due.
     pub(crate) async fn tend(&self) -> Result<(), Error> {
+        let any = self.mounts.by_id(WorkspaceId::DEFAULT, MountId(1)).await?;
         let mut all = Vec::new();
         for engine in &self.engines {
             let now = self.surroundings.clock.now();
-            let ground = Ground::new(self.mounts.all(WorkspaceId::DEFAULT).await?, now);
+            let ground = Ground::new(any.clone(), self.mounts.clone(), now);
             for overdue in engine.overdue(&ground).await? {
                 all.push(self.named(overdue).await?);
             }
@@ -108,5 +110,13 @@ impl Upkeeper {
             lapse: overdue.lapse,
             owner: owner.map(|owner| owner.record.slug.clone()),
         })
+    }
+}
+
+#[async_trait]
+impl MountTable for Mounts {
+    /// INVARIANT: engines have work in the default workspace only.
+    async fn find(&self, id: MountId) -> Result<Mount, Error> {
+        self.by_id(WorkspaceId::DEFAULT, id).await
     }
 }

@@ -32,6 +32,8 @@ pub enum Capability {
     Review,
     /// Make, change and end the accounts and sessions of others.
     Manage,
+    /// Look after the instance: its keys.
+    Operate,
 }
 
 /// What it is asked of.
@@ -245,7 +247,11 @@ fn list_name(capability: Capability) -> &'static str {
         Capability::ChangeReaders => "canChangeReaders",
         Capability::ChangeWriters => "canChangeWriters",
         Capability::ChangeDeleters => "canChangeDeleters",
-        Capability::Connect | Capability::UseAccount | Capability::Review | Capability::Manage => "no list",
+        Capability::Connect
+        | Capability::UseAccount
+        | Capability::Review
+        | Capability::Manage
+        | Capability::Operate => "no list",
     }
 }
 
@@ -336,7 +342,11 @@ fn list_for(capability: Capability, lists: &Lists) -> Option<&PrincipalSet> {
         Capability::ChangeReaders => Some(&lists.can_change_readers),
         Capability::ChangeWriters => Some(&lists.can_change_writers),
         Capability::ChangeDeleters => Some(&lists.can_change_deleters),
-        Capability::Connect | Capability::UseAccount | Capability::Review | Capability::Manage => None,
+        Capability::Connect
+        | Capability::UseAccount
+        | Capability::Review
+        | Capability::Manage
+        | Capability::Operate => None,
     }
 }
 
@@ -562,6 +572,15 @@ mod tests {
         check(Some(&admin), Review, Resource::Everything, "admin role", true);
         check(Some(&owner), Review, Resource::Everything, "no admin role", false);
         check(None, Review, Resource::Everything, "not logged in", false);
+        check(Some(&admin), Operate, Resource::Everything, "admin role", true);
+        check(
+            Some(&owner),
+            Operate,
+            Resource::Everything,
+            "no admin role",
+            false,
+        );
+        check(Some(&owner), Operate, secret(&lists), "not in no list", false);
     }
 
     #[test]

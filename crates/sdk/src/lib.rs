@@ -22,4 +22,4 @@ pub use record::RequestRecord;
 pub use space::{Room, Space};
 pub use strongroom_barrier::{RowAtRest, RowFlaw, RowKeeper, Ties};
 pub use strongroom_policy::Capability;
-pub use upkeep::{Ground, Overdue, Upkeep};
+pub use upkeep::{Ground, MountTable, Overdue, Upkeep};

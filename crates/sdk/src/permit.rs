@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use strongroom_barrier::{BarrierError, Child, Folder, Kind, Record, StorageKey, Stored, View};
+use strongroom_barrier::envelope::EnvelopeError;
+use strongroom_barrier::{Barrier, BarrierError, Child, Folder, Kind, Record, StorageKey, Stored, View};
 use strongroom_base::{Clock, Monotonic, Name, Rng, Timestamp, limits};
 use strongroom_identity::{Directory, Session};
 use strongroom_ledger::{Ledger, Outcome};
@@ -16,6 +17,8 @@ use crate::{Error, Guarded, IndexRow, Mount, Opened, Protected, RequestRecord, S
 pub struct Surroundings {
     /// Where changes go.
     pub storage: Arc<dyn Storage>,
+    /// What seals them.
+    pub barrier: Arc<Barrier>,
     /// Where records go.
     pub ledger: Arc<Ledger>,
     /// Who there is.
@@ -34,16 +37,35 @@ impl Surroundings {
     /// Commits `change` with the record that `note` makes of it: every change comes this way, but for those of the
     /// ledger itself. Gives what storage says of it.
     ///
+    /// Keys may rotate while a change is on its way. It is then sealed anew, with another note, and goes on.
+    ///
     /// # Errors
-    /// [`Error::Full`], [`Error::AuditUnavailable`]; then it did not come to storage.
+    /// [`Error::Full`], [`Error::AuditUnavailable`], and when keys cannot be had; then it did not come to storage.
     pub async fn commit(
         &self,
-        mut change: Change,
-        note: impl FnOnce(&Change) -> Result<Vec<u8>, Error>,
+        change: Change,
+        note: impl Fn(&Change) -> Result<Vec<u8>, Error>,
     ) -> Result<Result<(), CommitError>, Error> {
         self.space.takes(&change)?;
-        change.note = Some(note(&change)?);
-        Ok(self.storage.commit(change).await.map(|_| ()))
+        let mut tries = 0..limits::KEY_CHANGES_MET;
+        loop {
+            let mut fenced = change.clone();
+            let fence = match self.barrier.fence(&mut fenced).await {
+                // It was on its way during a whole rewrap.
+                Err(BarrierError::Damaged(EnvelopeError::Epoch(_))) => return Ok(Err(CommitError::Conflict)),
+                fence => fence?,
+            };
+            fenced.note = Some(note(&fenced)?);
+            match self.storage.commit(fenced).await {
+                Err(CommitError::Conflict)
+                    if tries.next().is_some() && self.barrier.has_moved(&fence).await.unwrap_or(false) => {}
+                Ok(_) => {
+                    self.barrier.settle(&fence).await;
+                    return Ok(Ok(()));
+                }
+                Err(error) => return Ok(Err(error)),
+            }
+        }
     }
 }
 
@@ -313,11 +335,11 @@ impl Permit {
     /// As [`Permit::commit`].
     pub async fn commit_as(&self, change: Change, outcome: Outcome) -> Result<(), Error> {
         let note = |change: &Change| self.record.note(&self.surroundings.ledger, outcome, change);
-        let committed = self.surroundings.commit(change, note).await?;
-        if !matches!(committed, Ok(()) | Err(CommitError::Unknown(_))) {
+        let committed = self.surroundings.commit(change, note).await;
+        if !matches!(committed, Ok(Ok(()) | Err(CommitError::Unknown(_)))) {
             self.record.take_back();
         }
-        committed.map_err(Error::from)
+        committed?.map_err(Error::from)
     }
 
     /// Why a row is not served any more, if it is not.
@@ -400,9 +422,12 @@ impl From<BarrierError> for Error {
         match error {
             BarrierError::Unavailable(cause) => Self::Unavailable(cause.into()),
             BarrierError::FolderTooLarge => Self::invalid("folder", error),
-            BarrierError::Damaged(_) | BarrierError::Missing(_) | BarrierError::WrongRootKey => {
-                Self::internal(error)
-            }
+            BarrierError::TooManyEpochs => Self::Conflict(error.to_string()),
+            BarrierError::Damaged(_)
+            | BarrierError::Missing(_)
+            | BarrierError::WrongRootKey
+            | BarrierError::DamagedKeys(..)
+            | BarrierError::UnknownKek(..) => Self::internal(error),
         }
     }
 }

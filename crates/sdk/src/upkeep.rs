@@ -1,5 +1,7 @@
 //! What an engine does without being asked.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use strongroom_barrier::{Kind, StorageKey, Stored};
 use strongroom_base::{MountId, PrincipalId, SecretId, Timestamp};
@@ -11,8 +13,19 @@ use crate::{Error, IndexRow, Mount};
 /// What an engine works with when nobody asks: it sees index rows and no others, and its changes have records of their
 /// own.
 pub struct Ground {
-    mounts: Vec<Mount>,
+    any: Mount,
+    mounts: Arc<dyn MountTable>,
     now: Timestamp,
+}
+
+/// Where mounts are found.
+#[async_trait]
+pub trait MountTable: Send + Sync {
+    /// The mount with `id`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; when storage cannot answer.
+    async fn find(&self, id: MountId) -> Result<Mount, Error>;
 }
 
 /// A secret that is overdue, as its index row tells of it.
@@ -47,10 +60,10 @@ pub trait Upkeep: Send + Sync + 'static {
 }
 
 impl Ground {
-    /// All `mounts` of a workspace, at the time `now`.
+    /// The workspace that `any` is a mount of, with its `mounts`, at the time `now`.
     #[must_use]
-    pub fn new(mounts: Vec<Mount>, now: Timestamp) -> Self {
-        Self { mounts, now }
+    pub fn new(any: Mount, mounts: Arc<dyn MountTable>, now: Timestamp) -> Self {
+        Self { any, mounts, now }
     }
 
     /// The time.
@@ -60,9 +73,11 @@ impl Ground {
     }
 
     /// The mount with `id`.
-    #[must_use]
-    pub fn mount(&self, id: MountId) -> Option<&Mount> {
-        self.mounts.iter().find(|mount| mount.id() == id)
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; when storage cannot answer.
+    pub async fn mount(&self, id: MountId) -> Result<Mount, Error> {
+        self.mounts.find(id).await
     }
 
     /// The first index rows of `kind`, at most `limit`.
@@ -74,9 +89,6 @@ impl Ground {
         kind: Kind,
         limit: usize,
     ) -> Result<Vec<(StorageKey, Stored<T>)>, Error> {
-        match self.mounts.first() {
-            Some(any) => Ok(any.view.scan(kind, &[], None, limit).await?),
-            None => Ok(Vec::new()),
-        }
+        Ok(self.any.view.scan(kind, &[], None, limit).await?)
     }
 }

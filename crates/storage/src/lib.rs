@@ -49,7 +49,7 @@ pub struct Precondition {
 }
 
 /// A set of writes that happens whole or not at all.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Change {
     /// All must hold, or the change is a [`CommitError::Conflict`] and writes nothing.
     pub preconditions: Vec<Precondition>,

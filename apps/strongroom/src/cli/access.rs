@@ -8,7 +8,7 @@ use strongroom_client::native::{Explanation, Page};
 
 use crate::cli::console::Console;
 use crate::cli::failure::Failure;
-use crate::cli::output::{self, Form};
+use crate::cli::output::{self, Output};
 use crate::cli::remote::Remote;
 use crate::cli::table::Table;
 use crate::cli::time::rfc3339;
@@ -30,7 +30,7 @@ impl Explain {
         let mut asked = self.remote.open(console).await?;
         let explanation = asked.client.explain(&self.id).await?;
         match asked.output {
-            Form::Table => Ok(write_explanation(&mut asked.console.out, &explanation)?),
+            Output::Table => Ok(write_explanation(&mut asked.console.out, &explanation)?),
             form => output::document(&mut asked.console, form, &explanation),
         }
     }
@@ -87,7 +87,7 @@ impl WhoCan {
     pub(super) async fn run(self, console: Console) -> Result<(), Failure> {
         let mut asked = self.remote.open(console).await?;
         let audience = asked.client.who_can(&self.capability, &self.name).await?;
-        if asked.output != Form::Table {
+        if asked.output != Output::Table {
             return output::document(&mut asked.console, asked.output, &audience);
         }
         let mut table = Table::new(["WHO", "WHY"]);
@@ -246,7 +246,7 @@ impl Search {
             let found = asked.client.search(&self.text, &page).await?;
             for path in &found.paths {
                 match asked.output {
-                    Form::Table => writeln!(asked.console.out, "{}", path.escape_debug())?,
+                    Output::Table => writeln!(asked.console.out, "{}", path.escape_debug())?,
                     form => output::document(&mut asked.console, form, path)?,
                 }
             }

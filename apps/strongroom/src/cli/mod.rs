@@ -7,6 +7,7 @@ pub mod console;
 mod doctor;
 pub mod exit;
 pub mod failure;
+mod keys;
 mod names;
 pub mod oo;
 mod operator;
@@ -81,7 +82,7 @@ enum Command {
     Doctor(Box<doctor::Doctor>),
     Completions(pages::Completions),
     Manual(pages::Manual),
-    /// Look after an instance while its server is stopped
+    /// Look after an instance
     #[command(subcommand)]
     Operator(operator::Operator),
 }

@@ -1,4 +1,4 @@
-//! `strongroom operator`: look after an instance while its server is stopped.
+//! `strongroom operator`: look after an instance, while its server is stopped or, where keys are concerned, while it runs.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -10,7 +10,9 @@ use strongroom_core::inspection::{Check, Cited, Finding, Inspection, InspectionE
 use crate::cli::console::Console;
 use crate::cli::exit;
 use crate::cli::failure::Failure;
-use crate::cli::remote::Output;
+use crate::cli::keys::{Rewrap, Rotate};
+use crate::cli::output::{self, Output};
+use crate::cli::run_async;
 use crate::cli::up::complete;
 use crate::config::{DatabaseUrl, Settings};
 use crate::server::boot::{AtRest, BootError, inspect};
@@ -33,6 +35,9 @@ pub(super) enum Operator {
     /// is changed.
     #[command(after_help = exit::FINDING_HELP)]
     Check(Place),
+    Rotate(Rotate),
+    #[command(after_help = exit::FINDING_HELP)]
+    Rewrap(Rewrap),
 }
 
 /// Which instance, and how results are printed.
@@ -59,18 +64,19 @@ pub(super) struct Place {
 
 impl Operator {
     pub(super) fn run(self, mut console: Console) -> Result<(), Failure> {
-        let out = &mut *console.out;
         match self {
             Self::Scrub(place) => {
                 let output = place.output;
                 let (found, verified) = place.inspect(Inspection::scrub)?;
-                print_scrub(out, output, &found).and(verified)
+                print_scrub(&mut *console.out, output, &found).and(verified)
             }
             Self::Check(place) => {
                 let output = place.output;
                 let (found, verified) = place.inspect(Inspection::check)?;
-                print_check(out, output, &found).and(verified)
+                print_check(&mut *console.out, output, &found).and(verified)
             }
+            Self::Rotate(rotate) => run_async(rotate.run(console)),
+            Self::Rewrap(rewrap) => run_async(rewrap.run(console)),
         }
     }
 }
@@ -111,13 +117,13 @@ impl Place {
 
 fn print_scrub(out: &mut dyn Write, output: Output, scrub: &Scrub) -> Result<(), Failure> {
     match output {
-        Output::Json => {
+        form @ (Output::Json | Output::Yaml | Output::Env) => {
             let findings: Vec<_> = scrub.findings.iter().map(finding_to_json).collect();
             let Scrub {
                 rows, leaves, untold, ..
             } = scrub;
             let document = json!({"rows": rows, "leaves": leaves, "untold": untold, "findings": findings});
-            writeln!(out, "{document}")?;
+            output::write_document(out, form, &document)?;
         }
         Output::Table => {
             for Finding { row, fault, last } in &scrub.findings {
@@ -166,10 +172,10 @@ fn print_check(out: &mut dyn Write, output: Output, check: &Check) -> Result<(),
         findings,
     } = check;
     match output {
-        Output::Json => {
+        form @ (Output::Json | Output::Yaml | Output::Env) => {
             let findings: Vec<_> = findings.iter().map(misfitting_to_json).collect();
             let document = json!({"rows": rows, "leaves": leaves, "findings": findings});
-            writeln!(out, "{document}")?;
+            output::write_document(out, form, &document)?;
         }
         Output::Table => {
             for Misfitting { row, misfit } in findings {

@@ -14,7 +14,7 @@ use crate::cli::yaml::Yaml;
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Form {
+pub(super) enum Output {
     /// For people
     Table,
     /// For programs: one document a line
@@ -27,13 +27,13 @@ pub(super) enum Form {
 
 /// A list that is printed thing by thing, as it comes; a table at the end, when the widths are known.
 pub(super) struct Printer<const N: usize> {
-    form: Form,
+    form: Output,
     table: Table<N>,
     is_empty: bool,
 }
 
 impl<const N: usize> Printer<N> {
-    pub(super) fn new(form: Form, header: [&str; N]) -> Self {
+    pub(super) fn new(form: Output, header: [&str; N]) -> Self {
         Self {
             form,
             table: Table::new(header),
@@ -50,8 +50,8 @@ impl<const N: usize> Printer<N> {
     ) -> Result<(), Failure> {
         self.is_empty = false;
         match self.form {
-            Form::Table => self.table.row(cells),
-            Form::Yaml => {
+            Output::Table => self.table.row(cells),
+            Output::Yaml => {
                 let value = to_value(item)?;
                 let list = Yaml::List(vec![fields(&value)]);
                 console.out.write_all(list.to_document().expose())?;
@@ -64,8 +64,8 @@ impl<const N: usize> Printer<N> {
     /// The end of the list.
     pub(super) fn end(self, console: &mut Console) -> Result<(), Failure> {
         match self.form {
-            Form::Table => self.table.print(console)?,
-            Form::Yaml if self.is_empty => writeln!(console.out, "[]")?,
+            Output::Table => self.table.print(console)?,
+            Output::Yaml if self.is_empty => writeln!(console.out, "[]")?,
             _ => {}
         }
         Ok(())
@@ -73,16 +73,27 @@ impl<const N: usize> Printer<N> {
 }
 
 /// Prints one thing, which holds no secret, in a form that is not a table's.
-pub(super) fn document(console: &mut Console, form: Form, item: &impl Serialize) -> Result<(), Failure> {
-    let value = to_value(item)?;
+pub(super) fn document(console: &mut Console, form: Output, item: &impl Serialize) -> Result<(), Failure> {
+    write_document(&mut *console.out, form, item)
+}
+
+/// [`document`], where there is no console.
+pub(super) fn write_document(
+    out: &mut dyn Write,
+    form: Output,
+    item: &impl Serialize,
+) -> Result<(), Failure> {
     match form {
-        Form::Table | Form::Json => writeln!(console.out, "{value}")?,
-        Form::Yaml => {
-            // One of several documents, perhaps (YAML 1.2.2, section 9.2).
-            console.out.write_all(b"---\n")?;
-            console.out.write_all(yaml(&value).to_document().expose())?;
+        Output::Table | Output::Json => {
+            let text = serde_json::to_string(item).map_err(|error| Failure::of(&error))?;
+            writeln!(out, "{text}")?;
         }
-        Form::Env => writeln!(console.out, "{}", assignments(&value))?,
+        Output::Yaml => {
+            // One of several documents, perhaps (YAML 1.2.2, section 9.2).
+            out.write_all(b"---\n")?;
+            out.write_all(yaml(&to_value(item)?).to_document().expose())?;
+        }
+        Output::Env => writeln!(out, "{}", assignments(&to_value(item)?))?,
     }
     Ok(())
 }
@@ -185,7 +196,7 @@ mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
-    fn list(form: Form, colour: bool, items: &[Value]) -> String {
+    fn list(form: Output, colour: bool, items: &[Value]) -> String {
         printed(colour, |console| {
             let mut printer = Printer::new(form, ["NAME", "VERSION"]);
             for item in items {
@@ -203,24 +214,24 @@ mod tests {
             json!({"name": "b'", "version": 2, "labels": [], "by": null, "is": {"k": true}}),
         ];
         for (form, expected) in [
-            (Form::Table, "NAME   VERSION\na      1\nb'     2\n"),
+            (Output::Table, "NAME   VERSION\na      1\nb'     2\n"),
             (
-                Form::Json,
+                Output::Json,
                 "{\"labels\":[\"x\",\"y z\"],\"name\":\"a\",\"version\":1}\n{\"by\":null,\"is\":{\"k\":true},\"labels\":[],\"name\":\"b'\",\"version\":2}\n",
             ),
             (
-                Form::Yaml,
+                Output::Yaml,
                 "- labels: [\"x\", \"y z\"]\n  name: \"a\"\n  version: 1\n- by: null\n  is:\n    k: true\n  labels: []\n  name: \"b'\"\n  version: 2\n",
             ),
             (
-                Form::Env,
+                Output::Env,
                 "labels='x y z' name=a version=1\nby='' is='{\"k\":true}' labels='' name='b'\\''' version=2\n",
             ),
         ] {
             assert_eq!(list(form, false, &items), expected);
         }
-        assert_eq!(list(Form::Yaml, false, &[]), "[]\n");
-        assert_eq!(list(Form::Json, false, &[]), "");
+        assert_eq!(list(Output::Yaml, false, &[]), "[]\n");
+        assert_eq!(list(Output::Json, false, &[]), "");
     }
 
     #[test]
@@ -232,17 +243,17 @@ mod tests {
                 }
             })
         };
-        assert_eq!(two(Form::Json), "\"a b\"\n{\"k\":[\"v\"]}\n");
-        assert_eq!(two(Form::Yaml), "---\n\"a b\"\n---\nk: [\"v\"]\n");
-        assert_eq!(two(Form::Env), "value='a b'\nk=v\n");
+        assert_eq!(two(Output::Json), "\"a b\"\n{\"k\":[\"v\"]}\n");
+        assert_eq!(two(Output::Yaml), "---\n\"a b\"\n---\nk: [\"v\"]\n");
+        assert_eq!(two(Output::Env), "value='a b'\nk=v\n");
     }
 
     #[test]
     fn only_a_table_for_a_person_has_colour() {
         let items = [json!({"name": "a", "version": 1})];
-        let table = list(Form::Table, true, &items);
+        let table = list(Output::Table, true, &items);
         assert_eq!(table, "\u{1b}[1mNAME   VERSION\u{1b}[0m\na      1\n");
-        for form in [Form::Json, Form::Yaml, Form::Env] {
+        for form in [Output::Json, Output::Yaml, Output::Env] {
             assert!(!list(form, true, &items).contains('\u{1b}'));
         }
     }

@@ -11,7 +11,7 @@ use strongroom_secret::SecretText;
 
 use crate::cli::console::{Console, value_from};
 use crate::cli::failure::Failure;
-use crate::cli::output::{self, Form};
+use crate::cli::output::{self, Output};
 use crate::cli::remote::{Remote, Server};
 use crate::cli::time::rfc3339;
 
@@ -275,7 +275,7 @@ impl Named {
         let mut asked = self.remote.open(console).await?;
         let principal = asked.client.set_standing(&self.slug, is_active).await?;
         match asked.output {
-            Form::Table => Ok(writeln!(
+            Output::Table => Ok(writeln!(
                 asked.console.err,
                 "`{}` is {}.",
                 principal.slug, principal.standing

@@ -1,10 +1,9 @@
 //! What every command starts from that asks a server in the native dialect.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 use strongroom_client::{Client, ClientError};
 use strongroom_secret::SecretText;
@@ -13,16 +12,8 @@ use strongroom_tlog::{Checkpoint, Hash, Note, VerifierKey, verify_consistency};
 use crate::cli::console::Console;
 use crate::cli::failure::Failure;
 use crate::cli::oo::{Context, Overrides};
-use crate::cli::output::{Form, Printer};
-
-/// How results of what is not asked of a server are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Output {
-    /// For people
-    Table,
-    /// For programs
-    Json,
-}
+pub(super) use crate::cli::output::Output;
+use crate::cli::output::{self, Printer};
 
 /// Which server, for a command that needs no login.
 #[derive(Debug, Args)]
@@ -71,14 +62,14 @@ pub(super) struct Remote {
     ca_file: Option<PathBuf>,
     /// How results are printed
     #[arg(long, value_name = "FORM", value_enum, default_value = "table")]
-    pub(super) output: Form,
+    pub(super) output: Output,
 }
 
 /// A server that has been asked for its newest checkpoint, and did not take anything back.
 pub(super) struct Asked {
     pub(super) client: Client,
     pub(super) console: Console,
-    pub(super) output: Form,
+    pub(super) output: Output,
 }
 
 impl Remote {
@@ -112,8 +103,7 @@ impl Asked {
 
     /// Prints one JSON document on a line.
     pub(super) fn print_json(&mut self, document: &impl Serialize) -> Result<(), Failure> {
-        let text = serde_json::to_string(document).map_err(|error| Failure::of(&error))?;
-        Ok(writeln!(self.console.out, "{text}")?)
+        output::document(&mut self.console, Output::Json, document)
     }
 }
 

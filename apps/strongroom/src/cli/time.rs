@@ -70,7 +70,7 @@ pub(crate) fn parse_span(text: &str) -> Result<u64, String> {
 /// `seconds` in the largest unit that says them exactly.
 pub(crate) fn span(seconds: u64) -> String {
     let units = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
-    let unit = units.into_iter().find(|(unit, _)| seconds % unit == 0);
+    let unit = units.into_iter().find(|(unit, _)| seconds.is_multiple_of(*unit));
     unit.map_or_else(String::new, |(unit, name)| format!("{}{name}", seconds / unit))
 }
 

@@ -12,8 +12,8 @@ use strongroom_storage::Change;
 
 use super::engine::{Accounts, label, no_caller, note_slug, parse_slug};
 use super::people_ops::{
-    AddPrincipal, ListPrincipals, ListTokens, PrincipalFacts, PrincipalPage, RevokeToken, Revoked, SetMembership,
-    SetStanding, TokenFacts, TokenPage,
+    AddPrincipal, ListPrincipals, ListTokens, PrincipalFacts, PrincipalPage, RevokeToken, Revoked,
+    SetMembership, SetStanding, TokenFacts, TokenPage,
 };
 
 /// How often an end of a session is tried again that its own use got in the way of.

@@ -8,8 +8,8 @@ use strongroom_core::accounts::{Login, Register};
 use strongroom_core::inspection::Inspection;
 use strongroom_core::superblock::Superblock;
 use strongroom_core::{
-    Core, Credential, Engines, Foundations, NewInstance, OverdueSecret, Request, Settings, Strictness,
-    TokenForm,
+    Core, Credential, Engines, Foundations, NewInstance, OpenError, OverdueSecret, Request, Settings,
+    Strictness, TokenForm,
 };
 use strongroom_engine_static::StaticEngine;
 use strongroom_ledger::Journal;
@@ -20,6 +20,11 @@ use tempfile::TempDir;
 
 /// 2026-01-01T00:00:00Z.
 const BIRTH: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+const SETTINGS: Settings = Settings {
+    open_registration: true,
+    is_secure: true,
+    strictness: Strictness::RefuseOverdue,
+};
 const PASSWORD: &str = "correct horse battery";
 
 /// Tokens that differ in the claims that every dialect has.
@@ -60,17 +65,10 @@ impl House {
             admin: Slug::new("admin").unwrap(),
             password: SecretText::new(PASSWORD.to_owned()),
         };
-        let (settings, engines) = (
-            Settings {
-                open_registration: true,
-                is_secure: true,
-                strictness: Strictness::RefuseOverdue,
-            },
-            Engines::new(StaticEngine).tending(StaticEngine),
-        );
-        let core = Core::create(foundations, new, settings, engines.with(StaticEngine))
-            .await
-            .unwrap();
+        let engines = Engines::new(StaticEngine)
+            .tending(StaticEngine)
+            .with(StaticEngine);
+        let core = Core::create(foundations, new, SETTINGS, engines).await.unwrap();
         Self {
             clock,
             core,
@@ -85,19 +83,33 @@ impl House {
     pub(crate) async fn rest(self) -> (Inspection, TempDir) {
         self.core.shutdown().await.unwrap();
         let superblock = Superblock::read(&*self.storage).await.unwrap().unwrap();
-        let foundations = Foundations {
-            data_dir: self.dir.path().to_owned(),
-            storage: self.storage,
-            journal: Journal::open(&self.dir.path().join("journal")).unwrap(),
-            clock: self.clock,
-            rng: self.rng,
-            space: Arc::default(),
-        };
-        let root = RootKey::from_key(self.root);
+        let (foundations, root) = (self.foundations(), RootKey::from_key(self.root));
         let inspection = Inspection::open(foundations, &superblock, &root, vec![Box::new(StaticEngine)])
             .await
             .unwrap();
         (inspection, self.dir)
+    }
+
+    /// Stops the instance and opens it again, after `meanwhile`.
+    pub(crate) async fn reopened(mut self, meanwhile: impl FnOnce()) -> Result<Self, OpenError> {
+        self.core.shutdown().await.unwrap();
+        meanwhile();
+        let superblock = Superblock::read(&*self.storage).await.unwrap().unwrap();
+        let root = RootKey::from_key(Key::from_slice(self.root.expose()).unwrap());
+        let engines = Engines::new(StaticEngine).with(StaticEngine);
+        self.core = Core::open(self.foundations(), &superblock, &root, SETTINGS, engines).await?;
+        Ok(self)
+    }
+
+    fn foundations(&self) -> Foundations {
+        Foundations {
+            data_dir: self.dir.path().to_owned(),
+            storage: self.storage.clone(),
+            journal: Journal::open(&self.dir.path().join("journal")).unwrap(),
+            clock: self.clock.clone(),
+            rng: self.rng.clone(),
+            space: Arc::default(),
+        }
     }
 
     /// What becomes of `op` when the holder of `token` asks for it.

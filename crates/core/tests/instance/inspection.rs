@@ -20,7 +20,7 @@ use crate::tampering::{Open, overwrite, rows, save};
 /// What the keys of sessions begin with: plane, workspace, kind.
 const SESSIONS: &[u8] = &[3, 0, 0, 0, 0, 3];
 
-async fn house() -> (House, Arc<Memory>) {
+pub(crate) async fn house() -> (House, Arc<Memory>) {
     let memory = Arc::new(Memory::default());
     let storage = Embedded::open(Open(memory.clone()), Arc::new(())).unwrap();
     (House::on(Arc::new(storage)).await, memory)

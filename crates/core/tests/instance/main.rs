@@ -10,6 +10,7 @@
 mod house;
 mod inspection;
 mod interleaving;
+mod keys;
 mod lists;
 mod meddled;
 mod overdue;

@@ -141,7 +141,7 @@ async fn a_secret_becomes_overdue_in_its_time_and_a_new_value_renews_it() {
     assert!(read("a/rotating").await);
     house.clock.advance(Ttl::from_millis(1));
     let rotating = ("a/rotating".to_owned(), Lapse::RotationDue);
-    assert_eq!(stale().await, [rotating.clone()]);
+    assert_eq!(stale().await, std::slice::from_ref(&rotating));
     assert!(!read("a/rotating").await, "this instance refuses what is overdue");
     house.clock.advance(hour);
     let expiring = ("a/expiring".to_owned(), Lapse::Expired);
@@ -150,7 +150,7 @@ async fn a_secret_becomes_overdue_in_its_time_and_a_new_value_renews_it() {
         .call(&admin, put("a/rotating", "w", CareChange::default()))
         .await
         .unwrap();
-    assert_eq!(stale().await, [expiring.clone()]);
+    assert_eq!(stale().await, std::slice::from_ref(&expiring));
     assert!(read("a/rotating").await && !read("a/expiring").await);
     house.clock.advance(hour);
     assert_eq!(stale().await.len(), 2);
@@ -162,7 +162,7 @@ async fn a_secret_becomes_overdue_in_its_time_and_a_new_value_renews_it() {
     house.call(&admin, back).await.unwrap();
     assert_eq!(
         stale().await,
-        [expiring.clone()],
+        std::slice::from_ref(&expiring),
         "a rollback is a new value, too"
     );
     house.call(&admin, remove("a/expiring")).await.unwrap();

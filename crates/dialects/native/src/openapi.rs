@@ -16,6 +16,7 @@ use crate::wire::audit::{
     GrowthReply, GrowthRequest, LeavesReply, LeavesRequest, ProofReply, ProofRequest, RequestReply,
     RequestRequest,
 };
+use crate::wire::keys::{KeysReply, RotatedReply};
 use crate::wire::people::{
     AcceptRequest, AddRequest, InvitationReply, MembershipRequest, PrincipalReply, PrincipalsReply,
     PrincipalsRequest, RevokeReply, RevokeRequest, SlugRequest, TokensReply, TokensRequest,
@@ -83,7 +84,7 @@ pub fn document() -> Value {
 
 fn entry(template: &str, schemas: &mut SchemaGenerator) -> Option<Entry> {
     let path = template.strip_prefix(crate::PREFIX)?;
-    let rooms = [sessions, audit, access, people, secrets];
+    let rooms = [sessions, audit, access, people, secrets, keys];
     let (summary, request, reply) = rooms.into_iter().find_map(|about| about(path))?;
     Some(Entry {
         summary,
@@ -277,6 +278,27 @@ fn secrets(path: &str) -> Option<(&'static str, Schema, Schema)> {
             "Names that the caller may read",
             schema::<SearchRequest>,
             schema::<SearchReply>,
+        ),
+        _ => return None,
+    })
+}
+
+fn keys(path: &str) -> Option<(&'static str, Schema, Schema)> {
+    Some(match path {
+        "/keys" => (
+            "The keys, and how far a rewrap has come, for admins",
+            none,
+            schema::<KeysReply>,
+        ),
+        "/keys/rotate" => (
+            "New keys for what is written from now on, for admins",
+            none,
+            schema::<RotatedReply>,
+        ),
+        "/keys/rewrap" => (
+            "Seal anew what old keys sealed, and drop those, for admins: starts it, unless it runs",
+            none,
+            schema::<KeysReply>,
         ),
         _ => return None,
     })

@@ -6,7 +6,7 @@ use strongroom_core::Core;
 use strongroom_dialect_kit::Caller::{Anyone, LoggedIn};
 use strongroom_dialect_kit::Route;
 
-use crate::handlers::{access, account, audit, document, people, secrets};
+use crate::handlers::{access, account, audit, document, keys, people, secrets};
 
 /// The table that the router is built from.
 #[must_use]
@@ -44,6 +44,9 @@ pub fn routes() -> Vec<Route<Arc<Core>>> {
         Route::post("/strongroom/v1/secrets/stale", LoggedIn, secrets::stale),
         Route::post("/strongroom/v1/secrets/list", LoggedIn, secrets::list),
         Route::post("/strongroom/v1/secrets/search", LoggedIn, secrets::search),
+        Route::get("/strongroom/v1/keys", LoggedIn, keys::show),
+        Route::post("/strongroom/v1/keys/rotate", LoggedIn, keys::rotate),
+        Route::post("/strongroom/v1/keys/rewrap", LoggedIn, keys::rewrap),
     ]
 }
 

@@ -110,9 +110,7 @@ impl Upkeep for StaticEngine {
             if at.after(limits::REMOVED_KEPT) > ground.now() {
                 break;
             }
-            let Some(mount) = ground.mount(row.record.mount) else {
-                continue;
-            };
+            let mount = ground.mount(row.record.mount).await?;
             // Whoever has it back removes this row: then nothing of this is done.
             mount.expect(&mut change, &key, Some(row.revision));
             mount.delete(&mut change, &key);
@@ -122,7 +120,7 @@ impl Upkeep for StaticEngine {
                 &aside.named(&Name::from_stored(row.record.segments))?,
             );
             for slot in row.record.slots {
-                mount.delete(&mut change, &payload_key(mount, id, slot));
+                mount.delete(&mut change, &payload_key(&mount, id, slot));
             }
         }
         Ok((!change.deletes.is_empty()).then_some(change))
@@ -138,16 +136,15 @@ impl Upkeep for StaticEngine {
             if due > ground.now() {
                 break;
             }
-            if let Some(mount) = ground.mount(row.record.mount) {
-                let name = Name::from_stored(row.record.segments);
-                overdue.push(Overdue {
-                    id,
-                    path: format!("{}/{name}", mount.path()),
-                    due,
-                    lapse: row.record.lapse,
-                    owner: row.record.owner,
-                });
-            }
+            let mount = ground.mount(row.record.mount).await?;
+            let name = Name::from_stored(row.record.segments);
+            overdue.push(Overdue {
+                id,
+                path: format!("{}/{name}", mount.path()),
+                due,
+                lapse: row.record.lapse,
+                owner: row.record.owner,
+            });
         }
         Ok(overdue)
     }

@@ -11,7 +11,7 @@ use strongroom_client::native::{Leaf, LeavesRequest};
 
 use crate::cli::console::Console;
 use crate::cli::failure::Failure;
-use crate::cli::output::{self, Form};
+use crate::cli::output::{self, Output};
 use crate::cli::remote::{Asked, Remote};
 use crate::cli::time::rfc3339;
 
@@ -81,7 +81,7 @@ impl Show {
             return asked.print_json(&disclosure);
         }
         found.leaves.iter().try_for_each(|leaf| match asked.output {
-            Form::Table => show(&mut asked, leaf),
+            Output::Table => show(&mut asked, leaf),
             form => output::document(&mut asked.console, form, leaf),
         })
     }
@@ -174,7 +174,7 @@ impl Export {
 
 /// One line: number, time, outcome, op, and what of who and what may be seen.
 fn print(asked: &mut Asked, leaf: &Leaf) -> Result<(), Failure> {
-    if asked.output != Form::Table {
+    if asked.output != Output::Table {
         return output::document(&mut asked.console, asked.output, leaf);
     }
     let text = |name| fact(leaf, name).as_str().unwrap_or("-").to_owned();

@@ -11,7 +11,7 @@ use strongroom_secret::SecretBuffer;
 use super::{Place, named};
 use crate::cli::console::Console;
 use crate::cli::failure::Failure;
-use crate::cli::output::{Form, variable};
+use crate::cli::output::{Output, variable};
 use crate::cli::shell::quote_into;
 use crate::cli::yaml::Yaml;
 
@@ -35,7 +35,7 @@ pub(in crate::cli) struct Get {
 impl Get {
     pub(in crate::cli) async fn run(self, console: Console) -> Result<(), Failure> {
         let form = self.place.remote.output;
-        if form == Form::Table && self.name.len() > 1 {
+        if form == Output::Table && self.name.len() > 1 {
             let text = "the values of several secrets cannot be told apart when printed as they are";
             return Err(Failure::new(text).advise("Give --output env, json or yaml."));
         }
@@ -45,10 +45,10 @@ impl Get {
             values.push(asked.client.read_secret(named(name, &app), self.version).await?);
         }
         let text = match form {
-            Form::Table => plain(&values, asked.console.out_is_terminal),
-            Form::Json => json(&values)?,
-            Form::Yaml => yaml(&values),
-            Form::Env => env(&values)?,
+            Output::Table => plain(&values, asked.console.out_is_terminal),
+            Output::Json => json(&values)?,
+            Output::Yaml => yaml(&values),
+            Output::Env => env(&values)?,
         };
         Ok(asked.console.out.write_all(text.expose())?)
     }

@@ -11,7 +11,7 @@ use super::stale::why;
 use super::{Place, named};
 use crate::cli::console::Console;
 use crate::cli::failure::Failure;
-use crate::cli::output::{self, Form};
+use crate::cli::output::{self, Output};
 use crate::cli::time::{rfc3339, span};
 
 #[derive(Debug, Subcommand)]
@@ -66,7 +66,7 @@ impl Get {
         let (mut asked, app) = self.place.open(console).await?;
         let facts = asked.client.describe_secret(named(&self.name, &app)).await?;
         match asked.output {
-            Form::Table => Ok(write_facts(&mut *asked.console.out, &facts)?),
+            Output::Table => Ok(write_facts(&mut *asked.console.out, &facts)?),
             form => output::document(&mut asked.console, form, &facts),
         }
     }
