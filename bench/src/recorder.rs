@@ -35,6 +35,8 @@ pub(crate) fn configuration(home: &Path) -> Result<(Config, Environment)> {
         key_dir: home.join("keys"),
         state_dir: home.join("state"),
         seal_key: None,
+        credentials_dir: None,
+        given: Default::default(),
     };
     Ok((config, environment))
 }

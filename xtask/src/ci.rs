@@ -8,13 +8,14 @@ use anyhow::{Context, Result, bail};
 use crate::shell;
 
 /// Programs that the tests run, and the Debian packages that bring them.
-const NEEDED: [(&str, &str); 6] = [
+const NEEDED: [(&str, &str); 7] = [
     ("node", "nodejs"),
     ("npm", "npm"),
     ("git", "git"),
     ("cc", "gcc"),
     ("go", "golang-go"),
     ("/usr/lib/postgresql/15/bin/postgres", "postgresql-15"),
+    ("softhsm2-util", "softhsm2"),
 ];
 
 /// Installs what is missing, checks, and runs every test. The last line is `N passed, N failed`.

@@ -25,6 +25,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The database that is storage; without it, storage is in `data_dir`.
     pub storage: Option<Database>,
+    /// The PKCS#11 module of seal slots in tokens.
+    pub pkcs11: Option<Pkcs11Files>,
     /// The certificate of the listeners; without it they speak plain HTTP.
     pub tls: Option<TlsFiles>,
     /// The slug of the first administrator, used at the first start only.
@@ -82,6 +84,15 @@ impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("DatabaseUrl")
     }
+}
+
+/// How PKCS#11 tokens are reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pkcs11Files {
+    /// The module, a shared library.
+    pub module: PathBuf,
+    /// A file with the tokens' PIN; without it, systemd's credential `pkcs11-pin`.
+    pub pin_file: Option<PathBuf>,
 }
 
 /// A certificate chain and its private key, both PEM.
@@ -145,6 +156,12 @@ pub struct Settings {
     /// File with the password of the database
     #[arg(long, value_name = "FILE", env = "STRONGROOM_STORAGE_PASSWORD_FILE")]
     pub storage_password_file: Option<PathBuf>,
+    /// PKCS#11 module of the tokens that seal slots are in, a shared library
+    #[arg(long, value_name = "FILE", env = "STRONGROOM_PKCS11_MODULE")]
+    pub pkcs11_module: Option<PathBuf>,
+    /// File with the PIN of these tokens [default: the systemd credential `pkcs11-pin`]
+    #[arg(long, value_name = "FILE", env = "STRONGROOM_PKCS11_PIN_FILE")]
+    pub pkcs11_pin_file: Option<PathBuf>,
     /// Certificate chain (PEM); with --tls-key, the listeners speak TLS
     #[arg(long, value_name = "FILE", env = "STRONGROOM_TLS_CERT")]
     pub tls_cert: Option<PathBuf>,
@@ -233,6 +250,9 @@ pub enum ConfigError {
     /// A password for nothing.
     #[error("--storage-password-file is of no use without --storage")]
     NoDatabase,
+    /// A PIN for nothing.
+    #[error("--pkcs11-pin-file is of no use without --pkcs11-module")]
+    NoModule,
     /// Not a slug.
     #[error("--admin-slug: {0}")]
     AdminSlug(#[from] strongroom_base::SlugError),
@@ -281,6 +301,8 @@ impl Settings {
             data: self.data.or(lower.data),
             storage: self.storage.or(lower.storage),
             storage_password_file: self.storage_password_file.or(lower.storage_password_file),
+            pkcs11_module: self.pkcs11_module.or(lower.pkcs11_module),
+            pkcs11_pin_file: self.pkcs11_pin_file.or(lower.pkcs11_pin_file),
             tls_cert: self.tls_cert.or(lower.tls_cert),
             tls_key: self.tls_key.or(lower.tls_key),
             insecure_plaintext: self.insecure_plaintext.or(lower.insecure_plaintext),
@@ -321,6 +343,11 @@ impl Settings {
             (None, None) => None,
             (None, Some(_)) => return Err(ConfigError::NoDatabase),
         };
+        let pkcs11 = match (self.pkcs11_module, self.pkcs11_pin_file) {
+            (Some(module), pin_file) => Some(Pkcs11Files { module, pin_file }),
+            (None, None) => None,
+            (None, Some(_)) => return Err(ConfigError::NoModule),
+        };
         let by_place = if surroundings.stderr_is_terminal {
             LogFormat::Human
         } else {
@@ -333,6 +360,7 @@ impl Settings {
                 .or_else(|| surroundings.data_dir())
                 .ok_or(ConfigError::NoDataDir)?,
             storage,
+            pkcs11,
             tls,
             admin_slug: Slug::new(self.admin_slug.as_deref().unwrap_or(DEFAULT_ADMIN))?,
             open_registration: self.open_registration.unwrap_or(false),
@@ -410,6 +438,7 @@ mod tests {
                 listen: vec![DEFAULT_ADDRESS],
                 data_dir: "/home/a/.local/share/strongroom".into(),
                 storage: None,
+                pkcs11: None,
                 tls: None,
                 admin_slug: Slug::new("admin").unwrap(),
                 open_registration: false,
@@ -432,6 +461,8 @@ mod tests {
             data = "/d"
             storage = "postgres://u@h/db"
             storage-password-file = "/p"
+            pkcs11-module = "/m"
+            pkcs11-pin-file = "/pin"
             tls-cert = "/c"
             tls-key = "/k"
             insecure-plaintext = true
@@ -460,6 +491,10 @@ mod tests {
                 storage: Some(Database {
                     url: DatabaseUrl("postgres://u@h/db".to_owned()),
                     password_file: Some("/p".into()),
+                }),
+                pkcs11: Some(Pkcs11Files {
+                    module: "/m".into(),
+                    pin_file: Some("/pin".into()),
                 }),
                 tls: Some(TlsFiles {
                     cert: "/c".into(),

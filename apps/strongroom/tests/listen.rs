@@ -13,6 +13,7 @@ use axum::routing::get;
 use strongroom::config::TlsFiles;
 use strongroom::server::listen::{Listeners, TlsConfig};
 use strongroom_client::Client;
+use strongroom_dialect_kit::Peer;
 use strongroom_secret::SecretText;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -65,7 +66,7 @@ async fn talk(address: SocketAddr, request: &str) -> String {
 fn peer_router() -> Router {
     Router::new().route(
         "/",
-        get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.to_string()),
+        get(async |ConnectInfo(peer): ConnectInfo<Peer>| peer.address().to_string()),
     )
 }
 

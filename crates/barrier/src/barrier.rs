@@ -9,10 +9,10 @@ use strongroom_secret::{SecretBuffer, SecretBytes};
 use strongroom_storage::{Change, Revision, Storage, Unavailable};
 
 use crate::cache::Cache;
-use crate::chain::{self, Chain, Ring, keyring_key, read_keyring, workspace_key};
+use crate::chain::{self, Chain, Ring, keyring_key, read_keyring};
 use crate::envelope::{self, EnvelopeError, Record};
 use crate::keyring::{Keyring, RootKey, WorkspaceKeyRecord, WorkspaceKeys};
-use crate::planes::StorageKey;
+use crate::planes::{self, StorageKey};
 use crate::view::View;
 use crate::xaes::{AeadError, NONCE_BYTES, TAG_BYTES};
 
@@ -89,7 +89,7 @@ impl Barrier {
         let kek = keyring.keks.key(epoch).ok_or(AeadError)??;
         let mut loaded = HashMap::new();
         for &workspace in workspaces {
-            let key = workspace_key(workspace);
+            let key = planes::workspace_keys(workspace);
             let record = WorkspaceKeyRecord::generate(&*rng);
             let sealed = envelope::seal(&kek, epoch, workspace, &key, &record, &*rng)?;
             change.puts.push((key.as_bytes().to_vec(), sealed));
@@ -206,9 +206,11 @@ impl Barrier {
         workspace: WorkspaceId,
         key: &StorageKey,
     ) -> Result<Option<(T, Revision)>, BarrierError> {
-        let Some(row) = self.storage.get(key.as_bytes()).await? else {
-            return Ok(None);
+        let row = match self.storage.get_now(key.as_bytes()) {
+            Some(row) => row?,
+            None => self.storage.get(key.as_bytes()).await?,
         };
+        let Some(row) = row else { return Ok(None) };
         let deks = self.deks_for(keys, workspace, &row.value).await?;
         let record = chain::open(&deks, workspace, key, row.value)?;
         Ok(Some((record, row.revision)))

@@ -49,6 +49,9 @@ impl Cache {
     pub(crate) async fn follow(&self, storage: &dyn Storage) -> Result<Before, Unavailable> {
         loop {
             let followed = self.followed.load(Ordering::Acquire);
+            if storage.is_unchanged_since(Revision(followed)) {
+                return Ok(Before(self.invalidations.load(Ordering::Acquire)));
+            }
             match storage.changes(Revision(followed), PAGE).await? {
                 Changes::Page { keys, .. } if keys.is_empty() => {
                     return Ok(Before(self.invalidations.load(Ordering::Acquire)));

@@ -17,9 +17,6 @@ use crate::keyring::{Deks, Keyring, WorkspaceKeyRecord, WorkspaceKeys};
 use crate::planes::{self, StorageKey};
 use crate::xaes::Xaes;
 
-/// What the keys of workspaces are called in the system plane, before their number.
-const WORKSPACE: &str = "workspace/";
-
 /// The keys of an unsealed instance, as far as they are known.
 pub(crate) struct Chain {
     root: RwLock<Arc<Xaes>>,
@@ -152,21 +149,11 @@ pub(crate) fn row_called(name: &str) -> Option<ChainRow> {
     if name == "keyring" {
         return Some(ChainRow::Keyring);
     }
-    let number = name.strip_prefix(WORKSPACE)?.parse().ok()?;
-    let row = ChainRow::Workspace(WorkspaceId(number));
-    (name == name_of(WorkspaceId(number))).then_some(row) // one spelling of a number
-}
-
-fn name_of(workspace: WorkspaceId) -> String {
-    format!("{WORKSPACE}{}", workspace.0)
+    planes::keyed_by(name).map(ChainRow::Workspace)
 }
 
 pub(crate) fn keyring_key() -> StorageKey {
     planes::system("keyring")
-}
-
-pub(crate) fn workspace_key(workspace: WorkspaceId) -> StorageKey {
-    planes::system(&name_of(workspace))
 }
 
 /// Reads the row of the keyring and opens it with `root`.
@@ -200,7 +187,7 @@ impl Ring {
         row: &StorageKey,
         sealed: Vec<u8>,
     ) -> Result<(WorkspaceKeyRecord, u32), BarrierError> {
-        let name = name_of(workspace);
+        let name = planes::name_of_keys(workspace);
         let epoch = envelope::epoch_of(&sealed).map_err(damaged(name.clone()))?;
         let kek = self.keyring.keks.key(epoch);
         let kek = kek.ok_or_else(|| BarrierError::UnknownKek(name.clone(), epoch))??;
@@ -229,9 +216,9 @@ impl Barrier {
     /// # Errors
     /// Each names the row.
     pub(crate) async fn load(&self, workspace: WorkspaceId) -> Result<Loaded, BarrierError> {
-        let key = workspace_key(workspace);
+        let key = planes::workspace_keys(workspace);
         let row = self.storage().get(key.as_bytes()).await?;
-        let row = row.ok_or_else(|| BarrierError::Missing(name_of(workspace)))?;
+        let row = row.ok_or_else(|| BarrierError::Missing(planes::name_of_keys(workspace)))?;
         let opened = self.chain.ring().open(workspace, &key, row.value.clone());
         let (record, kek) = match opened {
             // Another node may have rotated.
@@ -336,7 +323,7 @@ mod tests {
         assert_eq!(row(keyring_key()), Some(ChainRow::Keyring));
         for workspace in [0, 1, u32::MAX].map(WorkspaceId) {
             assert_eq!(
-                row(workspace_key(workspace)),
+                row(planes::workspace_keys(workspace)),
                 Some(ChainRow::Workspace(workspace))
             );
         }

@@ -8,7 +8,6 @@ use std::convert::Infallible;
 use minicbor::{Decode, Encode, Encoder};
 use strongroom_base::{Rng, WorkspaceId};
 use strongroom_secret::SecretBuffer;
-use zeroize::Zeroizing;
 
 use crate::planes::StorageKey;
 use crate::xaes::{AeadError, NONCE_BYTES, TAG_BYTES, Xaes};
@@ -92,8 +91,9 @@ pub fn open<T: for<'b> Decode<'b, ()>>(
     sealed: Vec<u8>,
 ) -> Result<T, EnvelopeError> {
     let epoch = epoch_of(&sealed)?;
-    let mut sealed = Zeroizing::new(sealed);
+    let mut sealed = SecretBuffer::from(sealed);
     let (header, body) = sealed
+        .expose_mut()
         .split_at_mut_checked(HEADER_BYTES)
         .ok_or(EnvelopeError::Truncated)?;
     let nonce: [u8; NONCE_BYTES] = header.last_chunk().copied().ok_or(EnvelopeError::Truncated)?;
@@ -115,8 +115,9 @@ pub(crate) fn reseal(
     rng: &dyn Rng,
 ) -> Result<Vec<u8>, EnvelopeError> {
     let old_epoch = epoch_of(&sealed)?;
-    let mut out = Zeroizing::new(sealed);
+    let mut out = SecretBuffer::from(sealed);
     let (header, body) = out
+        .expose_mut()
         .split_first_chunk_mut::<HEADER_BYTES>()
         .ok_or(EnvelopeError::Truncated)?;
     let nonce: [u8; NONCE_BYTES] = header.last_chunk().copied().ok_or(EnvelopeError::Truncated)?;
@@ -128,7 +129,7 @@ pub(crate) fn reseal(
     rng.fill(&mut nonce);
     *tag = to.seal(&nonce, &associated_data(workspace, key, epoch), body)?;
     header.copy_from_slice(&head(epoch, &nonce));
-    Ok(std::mem::take(&mut *out))
+    Ok(out.into_public())
 }
 
 /// What stands before the ciphertext.

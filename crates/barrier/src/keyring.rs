@@ -29,6 +29,12 @@ impl RootKey {
         Self(key)
     }
 
+    /// The same key once more, for who wraps it in new slots while others use it.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self(Key::fill(|key| key.copy_from_slice(self.0.expose())))
+    }
+
     /// The key's bytes, for the slot that wraps them.
     #[must_use]
     pub fn expose(&self) -> &[u8; 32] {

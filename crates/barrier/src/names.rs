@@ -2,8 +2,11 @@
 //! the same segment in the same folder always has the same token, so it can be looked up, and nothing else shows but
 //! its length. The folder's key is derived from the folder's own storage key, so equal names differ by folder.
 
+use std::sync::Arc;
+
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::hmac;
+use quick_cache::sync::Cache;
 use strongroom_secret::Key;
 
 use crate::planes;
@@ -12,21 +15,29 @@ use crate::xaes::AeadError;
 /// Deterministic encryption is the purpose here, and RFC 8452 is safe under a repeated nonce: equal inputs show as
 /// equal, which within one folder never happens.
 const NONCE: [u8; 12] = [0; 12];
+/// Folders whose keys are kept, ready for use.
+const FOLDERS: usize = 500;
 
 /// The key that hides a workspace's names.
-pub(crate) struct NameKey(hmac::Key);
+pub(crate) struct NameKey {
+    key: hmac::Key,
+    folders: Cache<Box<[u8]>, Arc<LessSafeKey>>,
+}
 
 impl NameKey {
     pub(crate) fn new(key: &Key) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, key.expose()))
+        Self {
+            key: hmac::Key::new(hmac::HMAC_SHA256, key.expose()),
+            folders: Cache::new(FOLDERS),
+        }
     }
 
     /// Extends `folder`, the storage key of a folder, by `segment`.
     pub(crate) fn push(&self, folder: &mut Vec<u8>, segment: &str) -> Result<(), AeadError> {
-        let mut token = segment.as_bytes().to_vec();
-        let nonce = Nonce::assume_unique_for_key(NONCE);
-        self.folder_key(folder)?
-            .seal_in_place_append_tag(nonce, Aad::empty(), &mut token)?;
+        let key = self.folder_key(folder)?;
+        let mut token = Vec::with_capacity(segment.len() + AES_256_GCM_SIV.tag_len());
+        token.extend(segment.as_bytes());
+        key.seal_in_place_append_tag(Nonce::assume_unique_for_key(NONCE), Aad::empty(), &mut token)?;
         planes::push_token(folder, &token);
         Ok(())
     }
@@ -49,9 +60,14 @@ impl NameKey {
         tokens.map(reveal).collect()
     }
 
-    fn folder_key(&self, folder: &[u8]) -> Result<LessSafeKey, AeadError> {
-        let key = hmac::sign(&self.0, folder);
-        Ok(LessSafeKey::new(UnboundKey::new(&AES_256_GCM_SIV, key.as_ref())?))
+    fn folder_key(&self, folder: &[u8]) -> Result<Arc<LessSafeKey>, AeadError> {
+        if let Some(kept) = self.folders.get(folder) {
+            return Ok(kept);
+        }
+        let key = hmac::sign(&self.key, folder);
+        let key = Arc::new(LessSafeKey::new(UnboundKey::new(&AES_256_GCM_SIV, key.as_ref())?));
+        self.folders.insert(folder.into(), key.clone());
+        Ok(key)
     }
 }
 

@@ -15,6 +15,8 @@ use strongroom_base::{MountId, WorkspaceId, limits};
 
 const SYSTEM_PLANE: u8 = 1;
 const NAMES_PLANE: u8 = 2;
+/// What the names of the system rows with a workspace's keys begin with.
+const WORKSPACE_KEYS: &str = "workspace/";
 const ORDERED_PLANE: u8 = 3;
 /// An id at the end of an ordered key.
 const ID_BYTES: usize = 16;
@@ -198,6 +200,38 @@ pub fn system(name: &str) -> StorageKey {
     let mut key = vec![SYSTEM_PLANE];
     key.extend_from_slice(name.as_bytes());
     StorageKey(key)
+}
+
+/// Where all system rows are.
+#[must_use]
+pub fn system_rows() -> Range<Vec<u8>> {
+    under(&[SYSTEM_PLANE])
+}
+
+/// The key of the row with the keys of `workspace`.
+pub(crate) fn workspace_keys(workspace: WorkspaceId) -> StorageKey {
+    system(&name_of_keys(workspace))
+}
+
+/// What the row with the keys of `workspace` is called.
+pub(crate) fn name_of_keys(workspace: WorkspaceId) -> String {
+    format!("{WORKSPACE_KEYS}{}", workspace.0)
+}
+
+/// The workspace whose keys are in the row at `key`.
+#[must_use]
+pub fn keyed_workspace(key: &[u8]) -> Option<WorkspaceId> {
+    match read(key)? {
+        Clear::System(name) => keyed_by(name),
+        _ => None,
+    }
+}
+
+/// The workspace whose keys are in the system row with `name`.
+pub(crate) fn keyed_by(name: &str) -> Option<WorkspaceId> {
+    let workspace = WorkspaceId(name.strip_prefix(WORKSPACE_KEYS)?.parse().ok()?);
+    // A number has one spelling.
+    (name == name_of_keys(workspace)).then_some(workspace)
 }
 
 /// The key of an ordered row.

@@ -8,7 +8,7 @@ use strongroom_base::{WorkspaceId, limits};
 use strongroom_storage::{Change, Precondition, Revision};
 
 use crate::barrier::{Barrier, BarrierError};
-use crate::chain::{ChainRow, Loaded, Ring, keyring_key, read_keyring, row_of, workspace_key};
+use crate::chain::{ChainRow, Loaded, Ring, keyring_key, read_keyring, row_of};
 use crate::envelope;
 use crate::keyring::{Deks, RootKey, WorkspaceKeyRecord};
 use crate::planes::{self, StorageKey};
@@ -134,7 +134,7 @@ impl Barrier {
         let known = keys.deks();
         if !writes_keys(change, workspace) {
             change.preconditions.push(Precondition {
-                key: workspace_key(workspace).as_bytes().to_vec(),
+                key: planes::workspace_keys(workspace).as_bytes().to_vec(),
                 revision: known.revision,
             });
         }
@@ -179,7 +179,7 @@ impl Barrier {
         record: &WorkspaceKeyRecord,
         (epoch, revision): (u32, Revision),
     ) -> Result<(), BarrierError> {
-        let key = workspace_key(workspace);
+        let key = planes::workspace_keys(workspace);
         let kek = self.chain.ring().keyring.keks.key(epoch);
         let kek = kek.ok_or_else(|| BarrierError::Missing("keyring".into()))??;
         let sealed = envelope::seal(&kek, epoch, workspace, &key, record, self.rng())?;

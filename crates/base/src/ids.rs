@@ -1,5 +1,7 @@
 //! Ids. Random ones are RFC 9562 UUIDs of version 7: 128 bits, ordered by time, written in base62 or as UUID text.
 
+use std::ops::Deref;
+
 use minicbor::{Decode, Encode};
 
 use crate::{Clock, Rng, Timestamp};
@@ -45,6 +47,14 @@ macro_rules! random_id {
                 Timestamp::from_millis(u64::try_from(millis).unwrap_or_default())
             }
 
+            /// The UUID text of RFC 9562: lower-case hex with hyphens.
+            #[must_use]
+            pub fn text(&self) -> IdText {
+                let mut text = [0; 36];
+                uuid::Uuid::from_bytes(self.0).as_hyphenated().encode_lower(&mut text);
+                IdText(text)
+            }
+
             /// The id as 22 base62 digits.
             #[must_use]
             pub fn to_base62(self) -> String {
@@ -53,9 +63,9 @@ macro_rules! random_id {
         }
 
         impl std::fmt::Display for $name {
-            /// The UUID text of RFC 9562: lower-case hex with hyphens.
+            /// As [`text`](Self::text).
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                uuid::Uuid::from_bytes(self.0).as_hyphenated().fmt(f)
+                f.write_str(&self.text())
             }
         }
 
@@ -126,17 +136,36 @@ impl WorkspaceId {
     pub const DEFAULT: Self = Self(1);
 }
 
+/// The text of a random id, where it needs no memory of its own.
+#[derive(Clone, Copy)]
+pub struct IdText([u8; 36]);
+
+impl Deref for IdText {
+    type Target = str;
+    fn deref(&self) -> &str {
+        // INVARIANT: hex digits and hyphens are UTF-8.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
 /// `number` in 22 base62 digits, `0-9A-Za-z`, so that text order is number order.
 #[must_use]
 pub fn base62(mut number: u128) -> String {
     const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    /// As many digits as a `u64` holds: dividing one is far faster than dividing a `u128`.
+    const RUN: usize = 10;
     let mut out = [b'0'; 22];
-    for digit in out.iter_mut().rev() {
-        let index = usize::try_from(number % 62).unwrap_or_default();
-        *digit = DIGITS.get(index).copied().unwrap_or(b'0');
-        number /= 62;
+    for run in out.rchunks_mut(RUN) {
+        let base = 62_u128.pow(10);
+        let mut rest = u64::try_from(number % base).unwrap_or_default();
+        number /= base;
+        for digit in run.iter_mut().rev() {
+            let index = usize::try_from(rest % 62).unwrap_or_default();
+            *digit = DIGITS.get(index).copied().unwrap_or(b'0');
+            rest /= 62;
+        }
     }
-    out.iter().map(|&digit| char::from(digit)).collect()
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]
@@ -150,6 +179,11 @@ mod tests {
         assert_eq!(base62(61), format!("{}z", "0".repeat(21)));
         assert!(base62(u128::MAX) > base62(u128::MAX - 1));
         assert_eq!(base62(u128::MAX).len(), 22);
+        for digit in 0..21 {
+            let ten = base62(62_u128.pow(digit));
+            let place = 21 - usize::try_from(digit).unwrap();
+            assert_eq!(ten, format!("{}1{}", "0".repeat(place), "0".repeat(21 - place)));
+        }
     }
 
     #[test]

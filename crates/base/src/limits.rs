@@ -202,3 +202,24 @@ pub const PASSWORD_QUEUE: usize = 32;
 pub const ANONYMOUS_REFUSALS_PER_SECOND: u32 = 5;
 /// Sources that get such leaves in a second; those of more sources are only counted.
 pub const REFUSAL_SOURCES: usize = 256;
+
+/// Slots of an instance.
+pub const SEAL_SLOTS: usize = 32;
+/// What an operator calls a slot.
+pub const SLOT_LABEL_BYTES: usize = 128;
+/// Length of the passphrase of a seal slot: whoever has the disk may guess at it for years.
+pub const PASSPHRASE_BYTES: std::ops::RangeInclusive<usize> = 12..=1024;
+/// What an operator gives to open the seal: a passphrase and shares, one a line.
+pub const UNSEAL_BYTES: u64 = 64 << 10;
+/// Wrong shares and passphrases from one source within [`UNSEAL_WINDOW`].
+pub const UNSEAL_FAILURES_PER_SOURCE: u32 = 30;
+/// The window in which a source's failures count.
+pub const UNSEAL_WINDOW: Ttl = Ttl::from_secs(60);
+/// Sources whose failures are remembered.
+pub const UNSEAL_SOURCES: usize = 10_000;
+/// How often each slot that opens unattended is tried.
+pub const SLOT_CHECK_EVERY: Ttl = Ttl::from_hours(24);
+/// The longest wait for a PKCS#11 token.
+pub const TOKEN_TIMEOUT: Ttl = Ttl::from_secs(20);
+/// System rows of an instance that are copied for a drill: keys and what an instance says of itself.
+pub const SYSTEM_ROWS: usize = 10_000;

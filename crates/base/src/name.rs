@@ -1,8 +1,10 @@
 //! Names of secrets and slugs of principals, checked once where they enter.
 
 use std::fmt;
+use std::sync::Arc;
 
-use minicbor::{Decode, Encode};
+use minicbor::encode::Write;
+use minicbor::{Decode, Decoder, Encode, Encoder};
 use unicode_normalization::{IsNormalized, is_nfc_quick};
 
 use crate::limits;
@@ -78,6 +80,12 @@ impl Name {
         &self.0
     }
 
+    /// The segments with `/` between them, as [`from_path`](Self::from_path) reads them.
+    #[must_use]
+    pub fn path(&self) -> String {
+        self.0.join("/")
+    }
+
     /// Whether the first segment is exactly `slug` and something follows it: the prefix rule.
     #[must_use]
     pub fn is_under(&self, slug: &Slug) -> bool {
@@ -86,8 +94,9 @@ impl Name {
 }
 
 impl fmt::Display for Name {
+    /// As [`path`](Self::path).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("/"))
+        f.write_str(&self.path())
     }
 }
 
@@ -99,10 +108,9 @@ fn is_nfc(text: &str) -> bool {
     }
 }
 
-/// What names a principal on the wire: `^[a-z0-9]+(-[a-z0-9]+)*$`, at most 64 characters.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
-#[cbor(transparent)]
-pub struct Slug(#[n(0)] String);
+/// What names a principal on the wire: `^[a-z0-9]+(-[a-z0-9]+)*$`, at most 64 characters. Clones share the text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slug(Arc<str>);
 
 /// The text is no slug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -118,13 +126,29 @@ impl Slug {
         let group =
             |g: &str| !g.is_empty() && g.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         let fits = text.len() <= limits::SLUG_BYTES && text.split('-').all(group);
-        fits.then(|| Self(text.to_owned())).ok_or(SlugError)
+        fits.then(|| Self(text.into())).ok_or(SlugError)
     }
 
     /// The slug's text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl<C> Encode<C> for Slug {
+    fn encode<W: Write>(
+        &self,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        e.str(&self.0)?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Slug {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+        Ok(Self(d.str()?.into()))
     }
 }
 

@@ -10,6 +10,7 @@ pub mod keys;
 pub mod native;
 pub mod people;
 pub mod secrets;
+pub mod slots;
 mod wire;
 
 use std::path::Path;

@@ -94,7 +94,7 @@ impl Core {
     async fn run<O: Op>(&self, request: Request<O>) -> Result<O::Outcome, Error> {
         self.surroundings.space.answers()?;
         let now = self.surroundings.clock.now();
-        let record = RequestRecord::new(Record::open(request.id, O::NAME, now, &request.source));
+        let record = RequestRecord::new(Record::open(request.id, O::NAME, now, request.source.clone()));
         // A panic is a fault of ours like any other: it has a record, too.
         let result = AssertUnwindSafe(self.decide_and_run(&record, request))
             .catch_unwind()
@@ -270,7 +270,7 @@ impl Core {
 
 fn refuse(record: &RequestRecord, denied: Denied) -> Error {
     use strongroom_policy::Reason;
-    record.add(|record| record.because(denied.reason().to_string()));
+    record.add(|record| record.because(denied.reason().as_str()));
     match denied.reason() {
         Reason::NotLoggedIn => Error::Unauthenticated(NotProved::Missing),
         reason => Error::Denied(format!("this is not yours to do: {reason}")),

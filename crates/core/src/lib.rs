@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod audit;
 pub mod inspection;
 pub mod keys;
+pub mod slots;
 pub mod superblock;
 
 mod engines;

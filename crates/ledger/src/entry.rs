@@ -3,9 +3,9 @@
 //! so that no journal and no storage ever holds a clear name.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::io::Write as _;
+use std::iter;
 
-use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use minicbor::encode::write::Writer;
@@ -14,6 +14,7 @@ use strongroom_base::{RequestId, Rng, Timestamp, WorkspaceId, limits};
 use strongroom_secret::{Key, SecretBuffer, SecretBytes};
 use strongroom_tlog::ENTRY_BYTES;
 
+use crate::hmac::hmac_sha256;
 use crate::journal::FRAME_HEADER;
 use crate::leaf::PREFIX_BYTES;
 use crate::record::{Outcome, Record};
@@ -21,6 +22,10 @@ use crate::rows::RowMark;
 
 /// The first byte of an entry.
 const VERSION: u8 = 1;
+/// Bytes of the length of a fragment.
+const LENGTH: usize = 2;
+/// Most entries fit, so that their buffer never grows.
+const USUAL_BYTES: usize = 1280;
 
 /// Encrypts the sensitive fields of leaves. The encryption boundary over storage implements it.
 pub trait FieldCipher: Send + Sync + 'static {
@@ -93,13 +98,13 @@ impl SealedFields<'_> {
 }
 
 /// The salts of one leaf.
-pub struct Salts(hmac::Key);
+pub struct Salts<'k>(&'k [u8]);
 
-impl Salts {
+impl<'k> Salts<'k> {
     /// The salts that come from `entry_key`.
     #[must_use]
-    pub fn new(entry_key: &[u8]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, entry_key))
+    pub fn new(entry_key: &'k [u8]) -> Self {
+        Self(entry_key)
     }
 
     /// The commitment to `value` as number `index` of `field`: `HMAC-SHA256(salt, value)`, where salt is
@@ -111,25 +116,14 @@ impl Salts {
 
     /// The salt of number `index` of `field`.
     pub(crate) fn salt(&self, field: &str, index: u32) -> [u8; 32] {
-        let mut salt = hmac::Context::with_key(&self.0);
-        salt.update(b"strongroom/leaf/v1\0");
-        salt.update(field.as_bytes());
-        salt.update(&[0]);
-        salt.update(&index.to_be_bytes());
-        bytes_of(salt.sign())
+        let label = b"strongroom/leaf/v1\0";
+        hmac_sha256(self.0, &[label, field.as_bytes(), &[0], &index.to_be_bytes()])
     }
 }
 
 /// The commitment to `value` under `salt`.
 pub(crate) fn commitment(salt: &[u8], value: &str) -> [u8; 32] {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, salt);
-    bytes_of(hmac::sign(&key, value.as_bytes()))
-}
-
-fn bytes_of(tag: hmac::Tag) -> [u8; 32] {
-    let mut out = [0; 32];
-    out.copy_from_slice(tag.as_ref());
-    out
+    hmac_sha256(salt, &[value.as_bytes()])
 }
 
 /// An entry is no entry, or one of another version.
@@ -157,40 +151,44 @@ impl Entry {
         cipher: &dyn FieldCipher,
         rng: &dyn Rng,
     ) -> Result<Self, SealError> {
-        let mut frame = Vec::with_capacity(1024);
+        let mut frame = Vec::with_capacity(USUAL_BYTES);
         frame.resize(FRAME_HEADER, 0);
         frame.push(VERSION);
         frame.extend(record.time.as_millis().to_be_bytes());
-        let parts = parts(record, rows);
-        for (part, Part { why, paths, rows }) in (1..).zip(&parts) {
+        let parts = Part::all(record, rows);
+        let count = parts.clone().count();
+        for (part, Part { why, paths, rows }) in (1..).zip(parts) {
             let entry_key = Key::<32>::fill(|key| rng.fill(key));
             let rows: Vec<u8> = rows.iter().flat_map(|row| row.to_bytes()).flatten().collect();
             let fields = SealedFields {
                 entry_key: entry_key.expose(),
                 slug: record.slug.as_deref(),
-                source: Some(record.source.as_str()).filter(|source| !source.is_empty()),
+                source: Some(&*record.source).filter(|source| !source.is_empty()),
                 reason: record.reason.as_deref(),
                 why: why.iter().map(AsRef::as_ref).collect(),
                 paths: paths.iter().map(String::as_str).collect(),
                 rows: Some(rows.as_slice()).filter(|rows| !rows.is_empty()),
             };
-            let mut fragment = String::with_capacity(1024);
-            write_clear(&mut fragment, record, outcome, part, parts.len());
+            let place = frame.len();
+            frame.extend([0; LENGTH]);
+            write_clear(&mut frame, record, outcome, part, count);
             if !fields.is_empty() {
-                write_commitments(&mut fragment, &fields);
+                write_commitments(&mut frame, &fields);
                 let plaintext = fields.encode()?;
                 let workspace = record.workspace.unwrap_or(WorkspaceId::SYSTEM);
                 let sealed = cipher.seal(workspace, record.id, plaintext.expose())?;
-                write_sealed(&mut fragment, &sealed);
+                frame.extend(br#","sealed":""#);
+                write_base64(&mut frame, &sealed);
+                frame.push(b'"');
             }
-            fragment.push('}');
+            frame.push(b'}');
             // INVARIANT: the limits of a part keep a leaf below its bound, unless the cipher adds tens of kilobytes.
-            let length = u16::try_from(fragment.len())
+            let length = u16::try_from(frame.len() - place - LENGTH)
                 .ok()
                 .filter(|length| fits(*length))
                 .ok_or(SealError)?;
-            frame.extend(length.to_be_bytes());
-            frame.extend(fragment.as_bytes());
+            let bytes = frame.iter_mut().skip(place).zip(length.to_be_bytes());
+            bytes.for_each(|(place, byte)| *place = byte);
         }
         Ok(Self {
             frame,
@@ -271,51 +269,60 @@ struct Part<'a> {
     rows: &'a [RowMark],
 }
 
-/// Divides a record's lists into what one leaf takes; one part at least.
-fn parts<'a>(record: &'a Record, rows: &'a [RowMark]) -> Vec<Part<'a>> {
-    let why = chunks(&record.why, limits::LEAF_DECISIONS, limits::LEAF_DECISIONS_BYTES);
-    let paths = chunks(&record.paths, limits::LEAF_PATHS, limits::LEAF_PATHS_BYTES);
-    let rows: Vec<_> = rows.chunks(limits::LEAF_ROWS).collect();
-    let part = |index: usize| Part {
-        why: why.get(index).copied().unwrap_or_default(),
-        paths: paths.get(index).copied().unwrap_or_default(),
-        rows: rows.get(index).copied().unwrap_or_default(),
-    };
-    (0..why.len().max(paths.len()).max(rows.len()).max(1))
-        .map(part)
-        .collect()
-}
-
-/// Divides `texts` into runs of at most `count` texts and `bytes` bytes, but of one text at least.
-fn chunks<T: AsRef<str>>(mut texts: &[T], count: usize, bytes: usize) -> Vec<&[T]> {
-    let mut chunks = Vec::new();
-    while !texts.is_empty() {
-        let sizes = texts.iter().take(count).scan(0, |total, text| {
-            *total += text.as_ref().len();
-            Some(*total)
-        });
-        let fitting = sizes.take_while(|total| *total <= bytes).count();
-        let (chunk, rest) = texts.split_at(fitting.max(1));
-        chunks.push(chunk);
-        texts = rest;
+impl<'a> Part<'a> {
+    /// Divides a record's lists into what one leaf takes; one part at least.
+    fn all(record: &'a Record, rows: &'a [RowMark]) -> impl Iterator<Item = Self> + Clone {
+        let (mut why, mut paths, mut rows) = (&record.why[..], &record.paths[..], rows);
+        let mut is_first = true;
+        iter::from_fn(move || {
+            let is_left = !(why.is_empty() && paths.is_empty() && rows.is_empty());
+            (is_left || is_first).then(|| {
+                is_first = false;
+                Self {
+                    why: take_texts(&mut why, limits::LEAF_DECISIONS, limits::LEAF_DECISIONS_BYTES),
+                    paths: take_texts(&mut paths, limits::LEAF_PATHS, limits::LEAF_PATHS_BYTES),
+                    rows: take(&mut rows, limits::LEAF_ROWS),
+                }
+            })
+        })
     }
-    chunks
 }
 
-/// The fields that anyone may read. None needs escapes; writing to a `String` cannot fail.
-fn write_clear(out: &mut String, record: &Record, outcome: Outcome, part: usize, parts: usize) {
-    let _ = write!(
-        out,
-        r#""id":"{}","op":"{}","outcome":"{}""#,
-        record.id,
-        record.op,
-        outcome.as_str()
-    );
+/// Takes from the front of `texts` at most `count` texts and `bytes` bytes, but one text at least, if there is one.
+fn take_texts<'a, T: AsRef<str>>(texts: &mut &'a [T], count: usize, bytes: usize) -> &'a [T] {
+    let sizes = texts.iter().take(count).scan(0, |total, text| {
+        *total += text.as_ref().len();
+        Some(*total)
+    });
+    let fitting = sizes.take_while(|total| *total <= bytes).count();
+    take(texts, fitting.max(1))
+}
+
+/// Takes at most `count` items from the front of `items`.
+fn take<'a, T>(items: &mut &'a [T], count: usize) -> &'a [T] {
+    let (taken, rest) = items.split_at(count.min(items.len()));
+    *items = rest;
+    taken
+}
+
+/// The fields that anyone may read. None needs escapes; writing to a `Vec` cannot fail.
+fn write_clear(out: &mut Vec<u8>, record: &Record, outcome: Outcome, part: usize, parts: usize) {
+    for (name, text) in [
+        ("\"id\":\"", &*record.id.text()),
+        ("\",\"op\":\"", record.op),
+        ("\",\"outcome\":\"", outcome.as_str()),
+    ] {
+        out.extend(name.as_bytes());
+        out.extend(text.as_bytes());
+    }
+    out.push(b'"');
     if let Some(workspace) = record.workspace {
         let _ = write!(out, r#","ws":{}"#, workspace.0);
     }
     if let Some(principal) = record.principal {
-        let _ = write!(out, r#","principal":"{principal}""#);
+        out.extend(br#","principal":""#);
+        out.extend(principal.text().as_bytes());
+        out.push(b'"');
     }
     if let Some(counted) = record.counted {
         let _ = write!(out, r#","n":{counted}"#);
@@ -323,40 +330,50 @@ fn write_clear(out: &mut String, record: &Record, outcome: Outcome, part: usize,
     let _ = write!(out, r#","part":{part},"parts":{parts}"#);
 }
 
-fn write_commitments(out: &mut String, fields: &SealedFields<'_>) {
+fn write_commitments(out: &mut Vec<u8>, fields: &SealedFields<'_>) {
     let salts = Salts::new(fields.entry_key);
-    let commit = |out: &mut String, field: &str, index: u32, value: &str| {
-        out.push('"');
-        STANDARD.encode_string(salts.commit(field, index, value), out);
-        out.push('"');
+    let commit = |out: &mut Vec<u8>, field: &str, index: u32, value: &str| {
+        out.push(b'"');
+        write_base64(out, &salts.commit(field, index, value));
+        out.push(b'"');
     };
-    out.push_str(r#","c":{"#);
+    out.extend(br#","c":{"#);
     for (field, value) in [
         ("slug", fields.slug),
         ("source", fields.source),
         ("reason", fields.reason),
     ] {
         if let Some(value) = value {
-            let _ = write!(out, r#""{field}":"#);
+            write_name(out, field);
             commit(out, field, 0, value);
-            out.push(',');
+            out.push(b',');
         }
     }
     for (field, separator, values) in [("why", "", &fields.why), ("paths", ",", &fields.paths)] {
-        let _ = write!(out, r#"{separator}"{field}":["#);
+        out.extend(separator.as_bytes());
+        write_name(out, field);
+        out.push(b'[');
         for (index, value) in (0..).zip(values) {
             if index > 0 {
-                out.push(',');
+                out.push(b',');
             }
             commit(out, field, index, value);
         }
-        out.push(']');
+        out.push(b']');
     }
-    out.push('}');
+    out.push(b'}');
 }
 
-fn write_sealed(out: &mut String, sealed: &[u8]) {
-    out.push_str(r#","sealed":""#);
-    STANDARD.encode_string(sealed, out);
-    out.push('"');
+fn write_name(out: &mut Vec<u8>, name: &str) {
+    out.push(b'"');
+    out.extend(name.as_bytes());
+    out.extend(br#"":"#);
+}
+
+fn write_base64(out: &mut Vec<u8>, bytes: &[u8]) {
+    let start = out.len();
+    out.resize(start + bytes.len().div_ceil(3) * 4, b'=');
+    let place = out.get_mut(start..).unwrap_or_default();
+    // INVARIANT: four characters for every three bytes or less are room enough.
+    let _ = STANDARD.encode_slice(bytes, place);
 }

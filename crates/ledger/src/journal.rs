@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use strongroom_base::limits;
 use strongroom_storage::Companion;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::yield_now;
 
 use crate::entry::Entry;
 use crate::files::{remove, sync_dir};
@@ -25,6 +26,8 @@ const MAGIC: &[u8; 8] = b"srjrnl2\n";
 const MAGIC_1: &[u8; 8] = b"srjrnl1\n";
 /// Bytes of a frame before its body: length u32, CRC-32 u32, sequence number u64.
 pub(crate) const FRAME_HEADER: usize = 16;
+/// Memory that is kept for the next write. Most need less.
+const FRAMES_KEPT: usize = 64 << 10;
 
 /// Why the journal does not open, or does not take an entry.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +54,24 @@ pub enum JournalError {
     SyncFailed,
 }
 
+impl JournalError {
+    /// The error of a write once more, for each of those that shared it.
+    fn again(&self) -> Self {
+        match self {
+            Self::Io(error) => Self::Io(match error.raw_os_error() {
+                Some(number) => io::Error::from_raw_os_error(number),
+                None => error.kind().into(),
+            }),
+            Self::Damaged { segment, offset } => Self::Damaged {
+                segment: segment.clone(),
+                offset: *offset,
+            },
+            Self::Missing { expected } => Self::Missing { expected: *expected },
+            Self::SyncFailed => Self::SyncFailed,
+        }
+    }
+}
+
 /// The open journal.
 pub struct Journal {
     dir: PathBuf,
@@ -73,6 +94,17 @@ struct Inner {
     synced: u64,
     sync_failed: bool,
     queue: VecDeque<Pending>,
+    /// Entries that the next write takes.
+    waiting: Vec<Waiting>,
+    /// Empty between writes: the memory for the frames of one.
+    frames: Vec<u8>,
+}
+
+/// An entry that is not written yet, and whose request waits.
+struct Waiting {
+    entry: Entry,
+    room: Option<OwnedSemaphorePermit>,
+    written: oneshot::Sender<Result<(), JournalError>>,
 }
 
 /// An entry that waits for the sequencer. It takes its room in the queue until it is dropped.
@@ -147,6 +179,8 @@ impl Journal {
             synced: next,
             sync_failed: false,
             queue,
+            waiting: Vec::new(),
+            frames: Vec::new(),
         };
         if is_old || offset == 0 {
             inner.begin_segment(dir)?;
@@ -168,31 +202,29 @@ impl Journal {
     }
 
     /// Appends `entry`: it is handed to the operating system when this returns. Waits while the queue is full.
+    ///
+    /// Requests that end at the same time share a write: the first lets the others come this far, and then writes for
+    /// all.
     pub(crate) async fn append(&self, entry: Entry) -> Result<(), JournalError> {
         let bytes = entry.frame_len().min(limits::JOURNAL_QUEUE_BYTES);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         // The semaphore is never closed, so this only fails by waiting.
         let room = Arc::clone(&self.room).acquire_many_owned(bytes).await.ok();
-        self.append_now(entry, room)
+        let (written, outcome) = oneshot::channel();
+        let is_first = self.lock().join(Waiting { entry, room, written });
+        if is_first {
+            let write = WriteAtDrop(self);
+            yield_now().await;
+            drop(write);
+        }
+        // INVARIANT: whoever is first writes, and tells everyone of it.
+        let untold = |_| Err(io::Error::other("nobody wrote the entry").into());
+        outcome.await.unwrap_or_else(untold)
     }
 
     /// Appends `entry` without waiting for room: for the sequencer, which is who makes room.
-    pub(crate) fn append_now(
-        &self,
-        mut entry: Entry,
-        room: Option<OwnedSemaphorePermit>,
-    ) -> Result<(), JournalError> {
-        let mut inner = self.lock();
-        let number = inner.next;
-        fill_header(entry.frame_mut(), number);
-        inner.write(entry.frame_mut())?;
-        inner.next += 1;
-        inner.queue.push_back(Pending {
-            number,
-            entry,
-            _room: room,
-        });
-        Ok(())
+    pub(crate) fn append_now(&self, entry: Entry) -> Result<(), JournalError> {
+        self.lock().write_all([(entry, None)])
     }
 
     /// Makes durable what was appended before this call; cheap when all of it is.
@@ -292,7 +324,64 @@ impl Journal {
     }
 }
 
+/// Writes the entries that wait, also when the request that was to do it is gone: the others' wait on.
+struct WriteAtDrop<'j>(&'j Journal);
+
+impl Drop for WriteAtDrop<'_> {
+    fn drop(&mut self) {
+        self.0.lock().write_waiting();
+    }
+}
+
 impl Inner {
+    /// Adds `waiting` to those that the next write takes; whether it is the first of them.
+    fn join(&mut self, waiting: Waiting) -> bool {
+        self.waiting.push(waiting);
+        self.waiting.len() == 1
+    }
+
+    /// Writes the entries that wait, and tells their requests.
+    fn write_waiting(&mut self) {
+        let waiting = std::mem::take(&mut self.waiting).into_iter();
+        let (entries, callers): (Vec<_>, Vec<_>) = waiting
+            .map(|waiting| ((waiting.entry, waiting.room), waiting.written))
+            .unzip();
+        let outcome = self.write_all(entries);
+        for caller in callers {
+            // It may be gone.
+            let _ = caller.send(match &outcome {
+                Ok(()) => Ok(()),
+                Err(error) => Err(error.again()),
+            });
+        }
+    }
+
+    /// Writes `entries` in one piece, all or none, and queues them for the sequencer.
+    fn write_all(
+        &mut self,
+        entries: impl IntoIterator<Item = (Entry, Option<OwnedSemaphorePermit>)>,
+    ) -> Result<(), JournalError> {
+        let mut frames = std::mem::take(&mut self.frames);
+        let number = |(number, (mut entry, room)): (u64, (Entry, _))| {
+            fill_header(entry.frame_mut(), number);
+            frames.extend_from_slice(entry.frame_mut());
+            Pending {
+                number,
+                entry,
+                _room: room,
+            }
+        };
+        let pending: Vec<_> = (self.next..).zip(entries).map(number).collect();
+        let written = self.write(&frames);
+        frames.clear();
+        frames.shrink_to(FRAMES_KEPT);
+        self.frames = frames;
+        written?;
+        self.next += pending.len() as u64;
+        self.queue.extend(pending);
+        Ok(())
+    }
+
     fn usable(&self) -> Result<(), JournalError> {
         if self.sync_failed {
             Err(JournalError::SyncFailed)
@@ -510,7 +599,7 @@ mod tests {
     fn journal(dir: &Path, entries: std::ops::Range<u32>) -> Arc<Journal> {
         let journal = Journal::open(dir).unwrap();
         for number in entries {
-            journal.append_now(entry(number), None).unwrap();
+            journal.append_now(entry(number)).unwrap();
         }
         journal
     }
@@ -564,7 +653,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let durable = journal(dir.path(), 0..3);
         durable.sync().unwrap();
-        durable.append_now(entry(3), None).unwrap();
+        durable.append_now(entry(3)).unwrap();
         drop(durable);
         let path = segment_path(dir.path(), 1);
         let whole = fs::read(&path).unwrap();
@@ -619,7 +708,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let journal = journal(dir.path(), 0..2);
         journal.roll_now();
-        journal.append_now(entry(2), None).unwrap();
+        journal.append_now(entry(2)).unwrap();
         journal.roll_now();
         drop(journal);
         assert_eq!(numbers(&Journal::open(dir.path()).unwrap()), [1, 2, 3]);
@@ -635,7 +724,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let journal = journal(dir.path(), 0..2);
         journal.roll_now();
-        journal.append_now(entry(2), None).unwrap();
+        journal.append_now(entry(2)).unwrap();
         journal.release(1).unwrap();
         assert!(segment_path(dir.path(), 1).exists());
         journal.release(2).unwrap();
@@ -664,15 +753,12 @@ mod tests {
         let path = segment_path(dir.path(), 1);
         let good = fs::read(&path).unwrap();
         let writable = std::mem::replace(&mut journal.lock().file, Arc::new(File::open(&path).unwrap()));
-        assert!(matches!(
-            journal.append_now(entry(1), None),
-            Err(JournalError::Io(_))
-        ));
+        assert!(matches!(journal.append_now(entry(1)), Err(JournalError::Io(_))));
         // As if half of the frame had been written, and cutting it off had failed, too.
         writable.write_all_at(&[7; 40], good.len() as u64).unwrap();
         assert!(journal.lock().torn);
         journal.lock().file = writable;
-        journal.append_now(entry(2), None).unwrap();
+        journal.append_now(entry(2)).unwrap();
         assert!(fs::read(&path).unwrap().starts_with(&good));
         drop(journal);
         let journal = Journal::open(dir.path()).unwrap();
@@ -705,13 +791,70 @@ mod tests {
         assert_eq!(journal.room.available_permits(), limits::JOURNAL_QUEUE_BYTES);
     }
 
+    /// Has `count` requests append at the same time on this thread, and drops the first `gone` before they are done.
+    async fn append_together(journal: &Journal, count: u32, gone: usize) -> Vec<Result<(), JournalError>> {
+        let mut appends: Vec<_> = (0..count)
+            .map(|number| Box::pin(journal.append(entry(number))))
+            .collect();
+        for append in &mut appends {
+            assert!(poll_once(append.as_mut()).await.is_none());
+        }
+        let mut outcomes = Vec::new();
+        for append in appends.split_off(gone) {
+            drop(std::mem::take(&mut appends));
+            outcomes.push(append.await);
+        }
+        outcomes
+    }
+
+    /// What one poll of `future` gives.
+    async fn poll_once<F: Future>(mut future: std::pin::Pin<&mut F>) -> Option<F::Output> {
+        std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+            std::task::Poll::Ready(output) => std::task::Poll::Ready(Some(output)),
+            std::task::Poll::Pending => std::task::Poll::Ready(None),
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn requests_that_end_together_share_a_write_and_its_failure() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(dir.path()).unwrap();
+        let outcomes = append_together(&journal, 20, 0).await;
+        assert!(outcomes.len() == 20 && outcomes.iter().all(Result::is_ok));
+
+        let writable = Arc::clone(&journal.lock().file);
+        journal.break_file();
+        let outcomes = append_together(&journal, 20, 0).await;
+        assert!(outcomes.len() == 20 && outcomes.iter().all(Result::is_err));
+        journal.lock().file = writable;
+        journal.append(entry(20)).await.unwrap();
+        assert_eq!(numbers(&journal), (1..=21).collect::<Vec<_>>());
+        drop(journal);
+        let journal = Journal::open(dir.path()).unwrap();
+        let taken = journal.take();
+        assert_eq!(
+            entry_ids(taken.iter().map(|pending| &pending.entry)),
+            (0..=20).collect::<Vec<_>>()
+        );
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_request_that_is_gone_is_written_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(dir.path()).unwrap();
+        let outcomes = append_together(&journal, 5, 2).await;
+        assert!(outcomes.len() == 3 && outcomes.iter().all(Result::is_ok));
+        assert_eq!(numbers(&journal), [1, 2, 3, 4, 5]);
+    }
+
     #[test]
     fn a_failed_sync_is_not_tried_again() {
         let dir = tempfile::tempdir().unwrap();
         let journal = journal(dir.path(), 0..1);
         let sync = journal.sync_handle();
         sync.sync().unwrap();
-        journal.append_now(entry(1), None).unwrap();
+        journal.append_now(entry(1)).unwrap();
         let (unsyncable, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
         journal.lock().file = Arc::new(File::from(std::os::fd::OwnedFd::from(unsyncable)));
         assert!(sync.sync().is_err());
@@ -723,7 +866,7 @@ mod tests {
         );
         assert!(sync.sync().is_err());
         assert!(matches!(
-            journal.append_now(entry(2), None),
+            journal.append_now(entry(2)),
             Err(JournalError::SyncFailed)
         ));
     }
@@ -747,12 +890,12 @@ mod tests {
             let open = journal(dir.path(), 0..before);
             open.sync().unwrap();
             for number in before..before + synced {
-                open.append_now(entry(number), None).unwrap();
+                open.append_now(entry(number)).unwrap();
             }
             let durable = fs::read(&path).unwrap();
             open.sync().unwrap();
             for number in 0..after {
-                open.append_now(entry(before + synced + number), None).unwrap();
+                open.append_now(entry(before + synced + number)).unwrap();
             }
             drop(open);
             let written = fs::read(&path).unwrap();

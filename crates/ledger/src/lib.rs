@@ -11,6 +11,7 @@ mod fields;
 mod files;
 mod flood;
 mod generation;
+mod hmac;
 mod journal;
 #[cfg(test)]
 mod kills;

@@ -1,6 +1,7 @@
 //! What a request leaves, collected in memory while the request runs.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use strongroom_base::{PrincipalId, RequestId, Timestamp, WorkspaceId, limits};
 
@@ -9,7 +10,7 @@ pub struct Record {
     pub(crate) id: RequestId,
     pub(crate) op: &'static str,
     pub(crate) time: Timestamp,
-    pub(crate) source: String,
+    pub(crate) source: Arc<str>,
     pub(crate) workspace: Option<WorkspaceId>,
     pub(crate) principal: Option<PrincipalId>,
     pub(crate) slug: Option<String>,
@@ -24,7 +25,7 @@ impl Record {
     /// The record of the request `id` that runs `op` (lower-case words, as in `secret.read`), came at `time`, and
     /// came from `source`: an address without its port, so that one caller is one source. May be empty.
     #[must_use]
-    pub fn open(id: RequestId, op: &'static str, time: Timestamp, source: &str) -> Self {
+    pub fn open(id: RequestId, op: &'static str, time: Timestamp, source: impl Into<Arc<str>>) -> Self {
         debug_assert!(
             op.bytes().all(|b| matches!(b, b'a'..=b'z' | b'.' | b'_')),
             "`{op}` needs no escapes in JSON"
@@ -33,7 +34,7 @@ impl Record {
             id,
             op,
             time,
-            source: cut(source),
+            source: short(source.into()),
             workspace: None,
             principal: None,
             slug: None,
@@ -67,8 +68,9 @@ impl Record {
     }
 
     /// The request saw or changed what lies at `path`. The same path twice in a row is noted once.
-    pub fn touch(&mut self, path: &str) {
-        if self.paths.last().is_none_or(|last| last != path) {
+    pub fn touch(&mut self, path: impl Into<String>) {
+        let path = path.into();
+        if self.paths.last() != Some(&path) {
             self.paths.push(cut(path));
         }
     }
@@ -78,7 +80,7 @@ impl Record {
         let why = why.into();
         if !self.why.contains(&why) {
             self.why.push(match why {
-                Cow::Owned(text) => Cow::Owned(cut(&text)),
+                Cow::Owned(text) => Cow::Owned(cut(text)),
                 borrowed @ Cow::Borrowed(_) => borrowed,
             });
         }
@@ -91,12 +93,22 @@ impl Record {
 }
 
 /// `text`, and its end replaced by `…` where it is longer than a leaf takes.
-fn cut(text: &str) -> String {
-    if text.len() <= limits::LEAF_TEXT_BYTES {
-        return text.to_owned();
+fn cut(text: impl Into<String>) -> String {
+    let mut text = text.into();
+    if text.len() > limits::LEAF_TEXT_BYTES {
+        text.truncate(text.floor_char_boundary(limits::LEAF_TEXT_BYTES - '…'.len_utf8()));
+        text.push('…');
     }
-    let (kept, _) = text.split_at(text.floor_char_boundary(limits::LEAF_TEXT_BYTES - '…'.len_utf8()));
-    format!("{kept}…")
+    text
+}
+
+/// As [`cut`], for a text that many records share.
+fn short(text: Arc<str>) -> Arc<str> {
+    if text.len() <= limits::LEAF_TEXT_BYTES {
+        text
+    } else {
+        cut(&*text).into()
+    }
 }
 
 /// How a request ended, in the words of the leaf format.

@@ -201,7 +201,7 @@ impl Sequencer {
         let mut record = Record::open(RequestId::at(now, &**rng), "strangers.counted", now, "");
         record.counted = Some(count);
         let sealed = Entry::seal(&record, Outcome::Denied, &[], &**cipher, &**rng);
-        if !sealed.is_ok_and(|entry| journal.append_now(entry, None).is_ok()) {
+        if !sealed.is_ok_and(|entry| journal.append_now(entry).is_ok()) {
             flood.give_back(count);
         }
     }

@@ -124,7 +124,7 @@ fn a_change_leaves_the_digests_of_its_rows() {
 #[test]
 fn the_longest_texts_fit() {
     let long = "ä".repeat(limits::LEAF_TEXT_BYTES);
-    let mut record = Record::open(id(1), "secret.read", Timestamp::default(), &long);
+    let mut record = Record::open(id(1), "secret.read", Timestamp::default(), long.as_str());
     record.set_principal(strongroom_base::PrincipalId::from_bytes([1; 16]), &long);
     record.set_reason(&long);
     for number in 0..1000 {
@@ -636,7 +636,7 @@ async fn verify_entries(entries: Vec<Entry>) -> Result<(), Flaw> {
     let house = House::new();
     let (ledger, mut sequencer) = house.open().unwrap();
     for entry in entries {
-        ledger.shared.journal.append_now(entry, None).unwrap();
+        ledger.shared.journal.append_now(entry).unwrap();
     }
     sequencer.publish().await.unwrap();
     verify(&house.ledger_dir(), &key())

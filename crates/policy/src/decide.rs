@@ -32,7 +32,7 @@ pub enum Capability {
     Review,
     /// Make, change and end the accounts and sessions of others.
     Manage,
-    /// Look after the instance: its keys.
+    /// Run the instance: its seal, its keys.
     Operate,
 }
 
@@ -203,7 +203,7 @@ impl Reason {
         plain
             .into_iter()
             .chain(listed)
-            .find(|reason| reason.to_string() == text)
+            .find(|reason| reason.as_str() == text)
     }
 
     /// The smallest change that would have allowed what was denied to `caller`; `None` for a reason to allow.
@@ -255,27 +255,59 @@ fn list_name(capability: Capability) -> &'static str {
     }
 }
 
-impl fmt::Display for Reason {
+impl Reason {
     /// The reason in the words of the ledger; they are part of the leaf format.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
-            Reason::Public => f.write_str("open to anyone"),
-            Reason::RegistrationOpen => f.write_str("registration is open"),
-            Reason::RegistrationClosed => f.write_str("registration is closed"),
-            Reason::NotLoggedIn => f.write_str("not logged in"),
-            Reason::Own => f.write_str("the caller's own"),
-            Reason::AdminRole => f.write_str("admin role"),
-            Reason::OtherMount => f.write_str("another mount, and no admin role"),
-            Reason::OwnPrefix => f.write_str("under the caller's slug"),
-            Reason::ForeignPrefix => f.write_str("not under the caller's slug"),
-            Reason::Listed(capability) => write!(f, "in {}", list_name(*capability)),
-            Reason::NotListed(capability) => write!(f, "not in {}", list_name(*capability)),
-            Reason::Owner => f.write_str("its owner"),
-            Reason::NotOwner => f.write_str("not its owner"),
-            Reason::NotAdmin => f.write_str("no admin role"),
-            Reason::Lapsed(Lapse::Expired) => f.write_str("it has expired"),
-            Reason::Lapsed(Lapse::RotationDue) => f.write_str("its rotation is overdue"),
+            Self::Public => "open to anyone",
+            Self::RegistrationOpen => "registration is open",
+            Self::RegistrationClosed => "registration is closed",
+            Self::NotLoggedIn => "not logged in",
+            Self::Own => "the caller's own",
+            Self::AdminRole => "admin role",
+            Self::OtherMount => "another mount, and no admin role",
+            Self::OwnPrefix => "under the caller's slug",
+            Self::ForeignPrefix => "not under the caller's slug",
+            Self::Listed(capability) => match capability {
+                Capability::Read | Capability::List => "in readers",
+                Capability::Write => "in writers",
+                Capability::Delete => "in deleters",
+                Capability::ChangeReaders => "in canChangeReaders",
+                Capability::ChangeWriters => "in canChangeWriters",
+                Capability::ChangeDeleters => "in canChangeDeleters",
+                Capability::Connect
+                | Capability::UseAccount
+                | Capability::Review
+                | Capability::Manage
+                | Capability::Operate => "in no list",
+            },
+            Self::NotListed(capability) => match capability {
+                Capability::Read | Capability::List => "not in readers",
+                Capability::Write => "not in writers",
+                Capability::Delete => "not in deleters",
+                Capability::ChangeReaders => "not in canChangeReaders",
+                Capability::ChangeWriters => "not in canChangeWriters",
+                Capability::ChangeDeleters => "not in canChangeDeleters",
+                Capability::Connect
+                | Capability::UseAccount
+                | Capability::Review
+                | Capability::Manage
+                | Capability::Operate => "not in no list",
+            },
+            Self::Owner => "its owner",
+            Self::NotOwner => "not its owner",
+            Self::NotAdmin => "no admin role",
+            Self::Lapsed(Lapse::Expired) => "it has expired",
+            Self::Lapsed(Lapse::RotationDue) => "its rotation is overdue",
         }
+    }
+}
+
+impl fmt::Display for Reason {
+    /// As [`as_str`](Self::as_str).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -455,6 +487,28 @@ mod tests {
     }
 
     #[test]
+    fn only_admins_run_the_instance() {
+        let (admin, alice) = (subject(1, "root", &[Role::Admin]), subject(2, "alice", &[]));
+        check(Some(&admin), Operate, Resource::Everything, "admin role", true);
+        check(
+            Some(&alice),
+            Operate,
+            Resource::Everything,
+            "no admin role",
+            false,
+        );
+        check(None, Operate, Resource::Everything, "not logged in", false);
+        // No list of a secret grants it.
+        check(
+            Some(&alice),
+            Operate,
+            secret(&Lists::default()),
+            "not in no list",
+            false,
+        );
+    }
+
+    #[test]
     fn anonymous_callers_reach_only_what_is_public() {
         check(None, Connect, Resource::Public, "open to anyone", true);
         check(
@@ -572,15 +626,6 @@ mod tests {
         check(Some(&admin), Review, Resource::Everything, "admin role", true);
         check(Some(&owner), Review, Resource::Everything, "no admin role", false);
         check(None, Review, Resource::Everything, "not logged in", false);
-        check(Some(&admin), Operate, Resource::Everything, "admin role", true);
-        check(
-            Some(&owner),
-            Operate,
-            Resource::Everything,
-            "no admin role",
-            false,
-        );
-        check(Some(&owner), Operate, secret(&lists), "not in no list", false);
     }
 
     #[test]

@@ -66,6 +66,18 @@ impl<T> Lists<T> {
         }
     }
 
+    /// The same six lists by reference.
+    pub fn as_ref(&self) -> Lists<&T> {
+        Lists {
+            readers: &self.readers,
+            writers: &self.writers,
+            deleters: &self.deleters,
+            can_change_readers: &self.can_change_readers,
+            can_change_writers: &self.can_change_writers,
+            can_change_deleters: &self.can_change_deleters,
+        }
+    }
+
     /// The six lists by reference, in the order of the fields.
     pub fn each(&self) -> [&T; 6] {
         [

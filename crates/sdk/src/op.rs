@@ -15,6 +15,8 @@ pub enum Target {
     Registration,
     /// The caller's own account.
     Account,
+    /// The instance itself: its seal, its keys, the accounts of others. Admins only.
+    Instance,
     /// Mounts of the caller's workspace: its session's (`None`), or those of hosts. Each of them must be allowed.
     Mounts(Vec<Option<String>>),
     /// One mount of the caller's workspace, which is not made if it is not there: its session's (`None`), or that of a
@@ -22,8 +24,6 @@ pub enum Target {
     Mount(Option<String>),
     /// All mounts of the caller's workspace; where that is not allowed, its session's alone.
     EveryMount,
-    /// The instance as a whole: its keys, the accounts of others.
-    Instance,
 }
 
 /// A typed request: it names what it is about and which method of which engine runs it, so the gate can be generic.

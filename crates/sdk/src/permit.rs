@@ -100,7 +100,7 @@ impl Permit {
         surroundings: Arc<Surroundings>,
         deadline: Monotonic,
     ) -> Self {
-        record.add(|record| record.because(allowed.reason().to_string()));
+        record.add(|record| record.because(allowed.reason().as_str()));
         Self {
             caller,
             source,
@@ -204,7 +204,7 @@ impl Permit {
     /// Notes in the record that the request was about `name`.
     pub fn note(&self, mount: &Mount, name: &Name) {
         self.record
-            .add(|record| record.touch(&format!("{}/{name}", mount.path())));
+            .add(|record| record.touch([mount.path(), "/", &name.path()].concat()));
     }
 
     /// Decides about a row and, if `capability` is allowed, opens it. The record notes why.
@@ -363,7 +363,7 @@ impl Permit {
             Ok(allowed) => allowed.reason(),
             Err(denied) => denied.reason(),
         };
-        self.record.add(|record| record.because(reason.to_string()));
+        self.record.add(|record| record.because(reason.as_str()));
         decision.map(|_| ())
     }
 }

@@ -2,18 +2,25 @@
 
 use std::collections::BTreeSet;
 
+use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use strongroom_barrier::RootKey;
+use strongroom_barrier::keyring::derive;
+use strongroom_barrier::xaes::{NONCE_BYTES, Xaes};
 use strongroom_base::Rng;
 use strongroom_secret::{Key, SecretText};
 use zeroize::Zeroizing;
+
+use crate::hex;
+use crate::seal::{Seal, SealFault};
 
 /// The key that 1Backend uses when none is configured. It is public, so it protects nothing.
 const PUBLIC_DEFAULT: &[u8; 32] = b"changeMeToSomethingSecureForReal";
 /// Fewer different bytes than this in a key of 32 are a pattern, not chance.
 const DISTINCT_BYTES: usize = 11;
 
-/// 256 bits that open a slot.
+/// 256 bits that open a slot. As a seal it wraps with XAES-256-GCM under a key that is derived for the slot.
 pub struct SealKey(Key);
 
 /// The text is no key.
@@ -38,7 +45,7 @@ impl SealKey {
         let bytes = match text.len() {
             32 => Some(Zeroizing::new(text.to_vec())),
             44 => STANDARD.decode(text).ok().map(Zeroizing::new),
-            64 => from_hex(text),
+            64 => hex::from_hex(text),
             _ => None,
         };
         bytes
@@ -47,12 +54,17 @@ impl SealKey {
             .ok_or(SealKeyError)
     }
 
-    /// Whether anyone could guess the key: the public default, or a pattern of few different bytes.
-    #[must_use]
-    pub fn is_weak(&self) -> bool {
-        let key = self.0.expose();
-        strongroom_secret::ct_eq(key, PUBLIC_DEFAULT)
-            || key.iter().collect::<BTreeSet<_>>().len() < DISTINCT_BYTES
+    pub(crate) fn from_key(key: Key) -> Self {
+        Self(key)
+    }
+
+    /// The root key in `wrapped`, which is nonce 24 ‖ ciphertext 32 ‖ tag 16, if this key wrapped it for `context`.
+    pub(crate) fn open(&self, wrapped: &[u8], context: &[u8]) -> Option<RootKey> {
+        let (nonce, sealed) = wrapped.split_first_chunk()?;
+        let mut data = Zeroizing::new(sealed.to_vec());
+        let key = Xaes::new(&derive(&self.0, context)).ok()?;
+        let root = key.open(nonce, context, &mut data).ok()?;
+        Key::from_slice(root).map(RootKey::from_key)
     }
 
     pub(crate) fn key(&self) -> &Key {
@@ -65,18 +77,27 @@ impl SealKey {
     }
 }
 
-fn from_hex(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let digit = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|digit| u8::try_from(digit).ok())
-    };
-    let mut bytes = Zeroizing::new(Vec::with_capacity(text.len() / 2));
-    for pair in text.chunks_exact(2) {
-        let [high, low] = pair else { return None };
-        bytes.push(digit(*high)? << 4 | digit(*low)?);
+#[async_trait]
+impl Seal for SealKey {
+    async fn wrap(&self, root: &RootKey, context: &[u8], rng: &dyn Rng) -> Result<Vec<u8>, SealFault> {
+        let mut nonce = [0; NONCE_BYTES];
+        rng.fill(&mut nonce);
+        let mut data = Zeroizing::new(root.expose().to_vec());
+        let sealed =
+            Xaes::new(&derive(&self.0, context)).and_then(|key| key.seal(&nonce, context, &mut data));
+        let tag = sealed.map_err(SealFault::unreachable)?;
+        Ok([&nonce[..], &data, &tag].concat())
     }
-    Some(bytes)
+
+    async fn unwrap(&self, wrapped: &[u8], context: &[u8]) -> Result<RootKey, SealFault> {
+        self.open(wrapped, context).ok_or(SealFault::Wrong)
+    }
+
+    fn is_weak(&self) -> bool {
+        let key = self.0.expose();
+        strongroom_secret::ct_eq(key, PUBLIC_DEFAULT)
+            || key.iter().collect::<BTreeSet<_>>().len() < DISTINCT_BYTES
+    }
 }
 
 #[cfg(test)]

@@ -1,142 +1,199 @@
 //! The slot table: CBOR, in clear, at `system/slots` and in `DATA/slots.bak`.
 //!
-//! A slot wraps the root key with XAES-256-GCM under a key derived from the slot's own; instance, slot and kind are
-//! bound to both, so a slot copied from another instance, or relabelled, does not open.
+//! Instance, slot and kind are bound to what a slot has wrapped, so one that was copied from another instance, renumbered,
+//! or made another kind does not open. Its parameters need not be bound: with others it does not open either.
 
 use minicbor::{Decode, Encode};
 use strongroom_barrier::RootKey;
-use strongroom_barrier::keyring::derive;
-use strongroom_barrier::xaes::{AeadError, NONCE_BYTES, Xaes};
-use strongroom_base::{InstanceId, Rng};
-use strongroom_secret::Key;
-use zeroize::Zeroizing;
+use strongroom_base::{InstanceId, Rng, Timestamp, limits, with_causes};
+use strongroom_secret::ct_eq;
 
-use crate::key::SealKey;
+use crate::kind::{NameError, SlotKind, slot_label};
+use crate::open::Tried;
+use crate::seal::{Seal, SealFault};
 
-/// The only format so far.
-const FORMAT: u8 = 1;
+/// The format that is written. Format 1 is read, too.
+const FORMAT: u8 = 2;
 
-/// How a slot's key reaches the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(index_only)]
-pub enum SlotKind {
-    /// A file outside the data directory.
-    #[n(1)]
-    KeyFile = 1,
-    /// An environment variable.
-    #[n(2)]
-    EnvVar = 2,
-}
-
-/// All slots of an instance.
+/// All slots of an instance: one at least.
 #[derive(Encode, Decode)]
 pub struct Slots {
     #[n(0)]
     format: u8,
+    /// The id of the slot that comes next: ids are never used again.
     #[n(1)]
+    next: u32,
+    #[n(2)]
     slots: Vec<Slot>,
 }
 
-#[derive(Encode, Decode)]
-struct Slot {
+/// One way to the root key.
+#[derive(Clone, Encode, Decode)]
+pub struct Slot {
     #[n(0)]
     id: u32,
     #[n(1)]
     kind: SlotKind,
-    /// nonce 24 ‖ ciphertext 32 ‖ tag 16
-    #[cbor(n(2), with = "minicbor::bytes")]
+    #[n(2)]
+    label: String,
+    /// Format 1 did not say.
+    #[n(3)]
+    created: Option<Timestamp>,
+    /// What [`Seal::wrap`] gave.
+    #[cbor(n(4), with = "minicbor::bytes")]
     wrapped: Vec<u8>,
 }
 
-/// Why no slot gives the root key.
+/// What a slot begins with.
+pub struct NewSlot {
+    /// How it opens.
+    pub kind: SlotKind,
+    /// What an operator calls it; may be empty.
+    pub label: String,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// What is wrong with slots.
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
     /// The table cannot be read.
-    #[error("the seal slots are damaged or were written by a newer version")]
+    #[error("the seal slots are damaged; there is a copy of them in the data directory, `slots.bak`")]
     Slots,
-    /// There is no key for any slot.
-    #[error("no key was given for any of the seal slots ({0})")]
-    NoKey(String),
-    /// Keys were given, and none opens its slot.
-    #[error("wrong seal key: {0} does not open this instance")]
-    WrongKey(&'static str),
-    /// The provider failed.
-    #[error(transparent)]
-    Aead(#[from] AeadError),
-}
-
-/// The root key, and how it was had.
-pub struct Opened {
-    /// The root key.
-    pub root: RootKey,
-    /// Whether the key that opened it is one that anyone could guess.
-    pub is_weak: bool,
-}
-
-impl SlotKind {
-    /// What an operator calls it.
-    #[must_use]
-    pub fn describe(self) -> &'static str {
-        match self {
-            SlotKind::KeyFile => "the key file",
-            SlotKind::EnvVar => "the key in the environment",
-        }
-    }
+    /// A newer version wrote it.
+    #[error(
+        "the seal slots have format {0}, and this version knows formats up to {FORMAT}: use a newer strongroom"
+    )]
+    Newer(u8),
+    /// No slot gives the root key.
+    #[error("no seal slot opens this instance: {}", list(.0))]
+    NoneOpens(Vec<Tried>),
+    /// There is no such slot.
+    #[error("there is no slot {0}: `strongroom operator slots list` shows those there are")]
+    NoSlot(u32),
+    /// At least one stays.
+    #[error("slot {0} is the only one: add another before you remove it, or nothing opens the instance")]
+    LastSlot(u32),
+    /// There is a bound.
+    #[error(
+        "there are {} slots, and there may be no more: remove one first",
+        limits::SEAL_SLOTS
+    )]
+    TooMany,
+    /// The label.
+    #[error("the label {0}")]
+    Label(#[from] NameError),
+    /// The seal cannot wrap.
+    #[error("the seal does not work")]
+    Fault(#[from] SealFault),
+    /// The seal gives back something else than it was given.
+    #[error("the seal does not give back what it wrapped, so it was not added")]
+    Untrue,
 }
 
 impl Slots {
-    /// A table of one slot of `kind` in which `key` opens `root`.
+    /// A table of one slot, whose `seal` wraps `root`.
     ///
     /// # Errors
-    /// When the provider fails.
-    pub fn create(
+    /// [`SealError`].
+    pub async fn create(
         instance: InstanceId,
         root: &RootKey,
-        kind: SlotKind,
-        key: &SealKey,
+        new: NewSlot,
+        seal: &dyn Seal,
         rng: &dyn Rng,
     ) -> Result<Self, SealError> {
-        let slot = Slot::wrap(1, kind, instance, root, key, rng)?;
-        Ok(Self {
+        let mut slots = Self {
             format: FORMAT,
-            slots: vec![slot],
-        })
+            next: 1,
+            slots: Vec::new(),
+        };
+        slots.add(instance, root, new, seal, rng).await?;
+        Ok(slots)
     }
 
-    /// The root key, by the first of `keys` that opens a slot of its kind.
+    /// Adds a slot whose `seal` wraps `root`, after a trial whether the seal gives it back. Gives the slot's id.
     ///
     /// # Errors
-    /// [`SealError::NoKey`] when there is none to try, [`SealError::WrongKey`] when none fits.
-    pub fn open(&self, instance: InstanceId, keys: &[(SlotKind, SealKey)]) -> Result<Opened, SealError> {
-        let mut tried = None;
-        for (kind, key) in keys {
-            for slot in self.slots.iter().filter(|slot| slot.kind == *kind) {
-                if let Ok(root) = slot.unwrap(instance, key) {
-                    return Ok(Opened {
-                        root,
-                        is_weak: key.is_weak(),
-                    });
-                }
-                tried = Some(kind.describe());
-            }
+    /// [`SealError`]; nothing was changed.
+    pub async fn add(
+        &mut self,
+        instance: InstanceId,
+        root: &RootKey,
+        new: NewSlot,
+        seal: &dyn Seal,
+        rng: &dyn Rng,
+    ) -> Result<u32, SealError> {
+        if self.slots.len() >= limits::SEAL_SLOTS {
+            return Err(SealError::TooMany);
         }
-        Err(match tried {
-            Some(kind) => SealError::WrongKey(kind),
-            None => SealError::NoKey(
-                self.kinds()
-                    .map(SlotKind::describe)
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            ),
+        let id = self.next;
+        let next = id.checked_add(1).ok_or(SealError::TooMany)?;
+        let label = slot_label(&new.label)?;
+        let context = context(id, &new.kind, instance);
+        let wrapped = seal.wrap(root, &context, rng).await?;
+        let slot = Slot {
+            id,
+            kind: new.kind,
+            label,
+            created: Some(new.created),
+            wrapped,
+        };
+        let again = slot.unwrap(instance, seal).await?;
+        if !ct_eq(again.expose(), root.expose()) {
+            return Err(SealError::Untrue);
+        }
+        self.slots.push(slot);
+        self.next = next;
+        Ok(id)
+    }
+
+    /// Removes the slot `id` and gives it.
+    ///
+    /// # Errors
+    /// [`SealError::NoSlot`], [`SealError::LastSlot`]; nothing was changed.
+    pub fn remove(&mut self, id: u32) -> Result<Slot, SealError> {
+        let at = self.slots.iter().position(|slot| slot.id == id);
+        let at = at.ok_or(SealError::NoSlot(id))?;
+        if self.slots.len() == 1 {
+            return Err(SealError::LastSlot(id));
+        }
+        Ok(self.slots.remove(at))
+    }
+
+    /// The slots, in the order in which they were made.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Slot> {
+        self.slots.iter()
+    }
+
+    /// The slot `id`.
+    ///
+    /// # Errors
+    /// [`SealError::NoSlot`].
+    pub fn slot(&self, id: u32) -> Result<&Slot, SealError> {
+        let found = self.slots.iter().find(|slot| slot.id == id);
+        found.ok_or(SealError::NoSlot(id))
+    }
+
+    /// The id that the next slot gets.
+    #[must_use]
+    pub fn next_id(&self) -> u32 {
+        self.next
+    }
+
+    /// The same table with the slot `id` alone.
+    ///
+    /// # Errors
+    /// [`SealError::NoSlot`].
+    pub fn only(&self, id: u32) -> Result<Self, SealError> {
+        Ok(Self {
+            format: FORMAT,
+            next: self.next,
+            slots: vec![self.slot(id)?.clone()],
         })
     }
 
-    /// The kinds of the slots.
-    pub fn kinds(&self) -> impl Iterator<Item = SlotKind> + '_ {
-        self.slots.iter().map(|slot| slot.kind)
-    }
-
-    /// The table's bytes.
+    /// The table's bytes, in the newest format.
     ///
     /// # Errors
     /// Never in practice: encoding into memory does not fail.
@@ -144,112 +201,170 @@ impl Slots {
         minicbor::to_vec(self).map_err(|_| SealError::Slots)
     }
 
-    /// Reads [`Slots::to_bytes`] back.
+    /// Reads [`Slots::to_bytes`] back, and what earlier versions wrote.
     ///
     /// # Errors
-    /// [`SealError::Slots`].
+    /// [`SealError::Slots`], [`SealError::Newer`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SealError> {
-        let slots: Self = minicbor::decode(bytes).map_err(|_| SealError::Slots)?;
-        (slots.format == FORMAT).then_some(slots).ok_or(SealError::Slots)
+        let damaged = |_| SealError::Slots;
+        let FormatOnly { format } = minicbor::decode(bytes).map_err(damaged)?;
+        let slots: Self = match format {
+            1 => minicbor::decode::<format_1::Slots>(bytes)
+                .map_err(damaged)?
+                .into(),
+            FORMAT => minicbor::decode(bytes).map_err(damaged)?,
+            0 => return Err(SealError::Slots),
+            newer => return Err(SealError::Newer(newer)),
+        };
+        slots.is_sound().then_some(slots).ok_or(SealError::Slots)
+    }
+
+    fn is_sound(&self) -> bool {
+        let grows = self
+            .slots
+            .windows(2)
+            .all(|pair| matches!(pair, [a, b] if a.id < b.id));
+        let is_below = self.slots.last().is_some_and(|last| last.id < self.next);
+        let are_sound = self
+            .slots
+            .iter()
+            .all(|slot| slot.id > 0 && slot.kind.is_sound() && slot_label(&slot.label).is_ok());
+        grows && is_below && are_sound && self.slots.len() <= limits::SEAL_SLOTS
     }
 }
 
 impl Slot {
-    fn wrap(
-        id: u32,
-        kind: SlotKind,
-        instance: InstanceId,
-        root: &RootKey,
-        key: &SealKey,
-        rng: &dyn Rng,
-    ) -> Result<Self, AeadError> {
-        let context = context(id, kind, instance);
-        let mut nonce = [0; NONCE_BYTES];
-        rng.fill(&mut nonce);
-        let mut data = Zeroizing::new(root.expose().to_vec());
-        let tag = Xaes::new(&derive(key.key(), &context))?.seal(&nonce, &context, &mut data)?;
-        Ok(Self {
-            id,
-            kind,
-            wrapped: [&nonce[..], &data, &tag].concat(),
-        })
+    /// Its number, which no other slot of the instance ever has.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
     }
 
-    fn unwrap(&self, instance: InstanceId, key: &SealKey) -> Result<RootKey, AeadError> {
-        let context = context(self.id, self.kind, instance);
-        let (nonce, sealed) = self.wrapped.split_first_chunk().ok_or(AeadError)?;
-        let mut data = Zeroizing::new(sealed.to_vec());
-        let root = Xaes::new(&derive(key.key(), &context))?.open(nonce, &context, &mut data)?;
-        Key::from_slice(root).map(RootKey::from_key).ok_or(AeadError)
+    /// How it opens.
+    #[must_use]
+    pub fn kind(&self) -> &SlotKind {
+        &self.kind
+    }
+
+    /// What an operator calls it; may be empty.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// When it was made, if that is known.
+    #[must_use]
+    pub fn created(&self) -> Option<Timestamp> {
+        self.created
+    }
+
+    /// The root key that `seal` has wrapped in this slot.
+    ///
+    /// # Errors
+    /// [`SealFault`].
+    pub async fn unwrap(&self, instance: InstanceId, seal: &dyn Seal) -> Result<RootKey, SealFault> {
+        let context = context(self.id, &self.kind, instance);
+        seal.unwrap(&self.wrapped, &context).await
+    }
+
+    /// What is wrapped, and what is bound to it.
+    pub(crate) fn sealed(&self, instance: InstanceId) -> (&[u8], Vec<u8>) {
+        (&self.wrapped, context(self.id, &self.kind, instance))
     }
 }
 
-fn context(id: u32, kind: SlotKind, instance: InstanceId) -> Vec<u8> {
+/// Only the format, which any version can read.
+#[derive(Decode)]
+struct FormatOnly {
+    #[n(0)]
+    format: u8,
+}
+
+/// What version 0.1 wrote until there were commands for slots.
+mod format_1 {
+    use minicbor::Decode;
+
+    use super::FORMAT;
+    use crate::kind::SlotKind;
+
+    #[derive(Decode)]
+    pub(super) struct Slots {
+        #[n(1)]
+        slots: Vec<Slot>,
+    }
+
+    #[derive(Decode)]
+    struct Slot {
+        #[n(0)]
+        id: u32,
+        #[n(1)]
+        kind: Kind,
+        #[cbor(n(2), with = "minicbor::bytes")]
+        wrapped: Vec<u8>,
+    }
+
+    #[derive(Decode)]
+    #[cbor(index_only)]
+    enum Kind {
+        #[n(1)]
+        KeyFile,
+        #[n(2)]
+        EnvVar,
+    }
+
+    impl From<Slots> for super::Slots {
+        fn from(slots: Slots) -> Self {
+            let last = slots.slots.iter().map(|slot| slot.id).max();
+            Self {
+                format: FORMAT,
+                next: last.unwrap_or_default().saturating_add(1),
+                slots: slots.slots.into_iter().map(super::Slot::from).collect(),
+            }
+        }
+    }
+
+    impl From<Slot> for super::Slot {
+        fn from(slot: Slot) -> Self {
+            Self {
+                id: slot.id,
+                kind: match slot.kind {
+                    Kind::KeyFile => SlotKind::KeyFile,
+                    Kind::EnvVar => SlotKind::EnvVar,
+                },
+                label: String::new(),
+                created: None,
+                wrapped: slot.wrapped,
+            }
+        }
+    }
+}
+
+/// What is bound to a slot's wrapped key.
+fn context(id: u32, kind: &SlotKind, instance: InstanceId) -> Vec<u8> {
     [
         b"strongroom/slot/v1",
         &id.to_be_bytes()[..],
-        &[kind as u8],
+        &[kind.number()],
         instance.as_bytes(),
     ]
     .concat()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use strongroom_base::SystemRng;
-
-    const HERE: InstanceId = InstanceId::from_bytes([1; 16]);
-
-    fn table() -> (Slots, SealKey, RootKey) {
-        let rng = SystemRng::default();
-        let (root, key) = (RootKey::generate(&rng), SealKey::generate(&rng));
-        (
-            Slots::create(HERE, &root, SlotKind::KeyFile, &key, &rng).unwrap(),
-            key,
-            root,
-        )
-    }
-
-    #[test]
-    fn only_its_own_key_in_its_own_instance_opens_a_slot() {
-        let (slots, key, root) = table();
-        let slots = Slots::from_bytes(&slots.to_bytes().unwrap()).unwrap();
-        let other = SealKey::generate(&SystemRng::default());
-        let wrong = slots.open(HERE, &[(SlotKind::KeyFile, other)]);
-        assert!(matches!(wrong, Err(SealError::WrongKey("the key file"))));
-        assert!(matches!(slots.open(HERE, &[]), Err(SealError::NoKey(_))));
-
-        let keys = [(SlotKind::KeyFile, key)];
-        assert!(slots.open(InstanceId::from_bytes([2; 16]), &keys).is_err());
-        assert!(slots.open(HERE, &keys).unwrap().root.expose() == root.expose());
-    }
-
-    /// `docs/formats/slots.md` shows these bytes.
-    #[test]
-    fn the_bytes_of_format_1() {
-        let slots = Slots {
-            format: FORMAT,
-            slots: vec![Slot {
-                id: 1,
-                kind: SlotKind::EnvVar,
-                wrapped: vec![9; 72],
-            }],
+fn list(tried: &[Tried]) -> String {
+    let one = |tried: &Tried| {
+        let label = match tried.label.as_str() {
+            "" => String::new(),
+            label => format!(" `{label}`"),
         };
-        let hex: String = slots
-            .to_bytes()
-            .unwrap()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        assert_eq!(hex, format!("8201818301025848{}", "09".repeat(72)));
-    }
-
-    proptest! {
-        #[test]
-        fn arbitrary_tables_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
-            prop_assert!(Slots::from_bytes(&bytes).is_err());
-        }
-    }
+        format!(
+            "slot {}{label} ({}): {}",
+            tried.slot,
+            tried.kind,
+            with_causes(&tried.why)
+        )
+    };
+    tried.iter().map(one).collect::<Vec<_>>().join("; ")
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,28 +1,36 @@
 //! A buffer for plaintext that is being put together.
 
 use bytes::Bytes;
-use zeroize::Zeroizing;
+
+use crate::wiped::WipedBytes;
 
 /// Bytes that grow without leaving copies behind: an outgrown allocation is wiped before it is freed.
 #[derive(Default)]
-pub struct SecretBuffer(Zeroizing<Vec<u8>>);
+pub struct SecretBuffer(WipedBytes);
 
 impl SecretBuffer {
     /// An empty buffer with room for `bytes`.
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Self {
-        Self(Zeroizing::new(Vec::with_capacity(bytes)))
+        Self(WipedBytes::new(Vec::with_capacity(bytes)))
     }
 
     /// Appends `bytes`.
+    #[inline]
     pub fn extend(&mut self, bytes: &[u8]) {
-        let needed = self.0.len().saturating_add(bytes.len());
-        if needed > self.0.capacity() {
-            let mut larger = Zeroizing::new(Vec::with_capacity(needed.next_power_of_two()));
-            larger.extend_from_slice(&self.0);
-            self.0 = larger;
+        if bytes.len() > self.0.capacity() - self.0.len() {
+            self.grow(bytes.len());
         }
         self.0.extend_from_slice(bytes);
+    }
+
+    /// Makes room for `more` bytes, and wipes the allocation that has become too small.
+    #[cold]
+    fn grow(&mut self, more: usize) {
+        let needed = self.0.len().saturating_add(more);
+        let mut larger = WipedBytes::new(Vec::with_capacity(needed.next_power_of_two()));
+        larger.extend_from_slice(&self.0);
+        self.0 = larger;
     }
 
     /// The bytes so far.
@@ -61,10 +69,25 @@ impl SecretBuffer {
     }
 }
 
+/// Takes over bytes whose allocation is wiped with them.
+impl From<Vec<u8>> for SecretBuffer {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(WipedBytes::new(bytes))
+    }
+}
+
 impl std::io::Write for SecretBuffer {
+    #[inline]
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.extend(bytes);
         Ok(bytes.len())
+    }
+
+    /// Takes all at once: the usual loop is most of the work of a JSON writer's many short writes.
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.extend(bytes);
+        Ok(())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

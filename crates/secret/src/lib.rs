@@ -7,6 +7,7 @@
 mod buffer;
 mod key;
 mod payload;
+mod wiped;
 
 pub use buffer::SecretBuffer;
 pub use key::Key;

@@ -3,21 +3,22 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
-use zeroize::Zeroizing;
+
+use crate::wiped::{WipedBytes, WipedText};
 
 /// Secret bytes of any length, wiped when dropped.
 #[derive(Default)]
-pub struct SecretBytes(Zeroizing<Vec<u8>>);
+pub struct SecretBytes(WipedBytes);
 
 /// Secret UTF-8 text of any length, wiped when dropped.
 #[derive(Default)]
-pub struct SecretText(Zeroizing<String>);
+pub struct SecretText(WipedText);
 
 impl SecretBytes {
     /// Takes the bytes over; the vector must never have grown, or its old allocations keep copies.
     #[must_use]
     pub fn new(bytes: Vec<u8>) -> Self {
-        Self(Zeroizing::new(bytes))
+        Self(WipedBytes::new(bytes))
     }
 
     /// The bytes, for whoever may use them.
@@ -43,7 +44,7 @@ impl SecretText {
     /// Takes the text over; it must never have grown, or its old allocations keep copies.
     #[must_use]
     pub fn new(text: String) -> Self {
-        Self(Zeroizing::new(text))
+        Self(WipedText::new(text))
     }
 
     /// The text, for whoever may use it.

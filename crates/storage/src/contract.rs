@@ -146,6 +146,12 @@ async fn a_row_is_what_was_last_put(storage: Shared) -> Result<(), Broken> {
             revision,
         });
         ensure!(found == expect, "{found:?} instead of {expect:?}");
+        if let Some(now) = storage.get_now(b"a") {
+            let now = now?;
+            ensure!(now == expect, "{now:?} at once instead of {expect:?}");
+        }
+        let before = Revision(revision.0 - 1);
+        ensure!(!storage.is_unchanged_since(before), "a change that is denied");
     }
     let puts = ["b", "c", "d"].map(|key| (key.into(), key.into())).to_vec();
     storage.commit(Change { puts, ..delete("a") }).await?;
@@ -487,9 +493,14 @@ async fn follow(
 ) -> Result<BTreeMap<Vec<u8>, Row>, Broken> {
     loop {
         let last = done.load(Ordering::Acquire);
+        let is_unchanged = storage.is_unchanged_since(seen);
         let Changes::Page { keys, upto } = storage.changes(seen, 3).await? else {
             return Err(Broken("a few changes were too many to remember".into()));
         };
+        ensure!(
+            !(last && is_unchanged) || keys.is_empty(),
+            "changes that were denied"
+        );
         if last && keys.is_empty() && upto == seen {
             return Ok(mirror);
         }

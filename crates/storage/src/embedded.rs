@@ -138,10 +138,11 @@ impl<B: Backend> Drop for Embedded<B> {
 #[async_trait]
 impl<B: Backend> Storage for Embedded<B> {
     async fn get(&self, key: &[u8]) -> Result<Option<Row>, Unavailable> {
-        if key.is_empty() {
-            return Ok(None);
-        }
-        self.shared.read(|backend| backend.get(key))
+        self.shared.get(key)
+    }
+
+    fn get_now(&self, key: &[u8]) -> Option<Result<Option<Row>, Unavailable>> {
+        Some(self.shared.get(key))
     }
 
     async fn scan(
@@ -170,6 +171,10 @@ impl<B: Backend> Storage for Embedded<B> {
         let (answer, outcome) = oneshot::channel();
         self.shared.queue.push(Waiting { change, size, answer }).await;
         outcome.await.map_err(|error| Unavailable(error.into()))?
+    }
+
+    fn is_unchanged_since(&self, after: Revision) -> bool {
+        !self.shared.has_failed() && self.shared.recent.head() == after
     }
 
     async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, Unavailable> {
@@ -230,6 +235,13 @@ impl<B: Backend> Shared<B> {
 
     fn has_failed(&self) -> bool {
         self.healthy().is_err()
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Row>, Unavailable> {
+        if key.is_empty() {
+            return Ok(None);
+        }
+        self.read(|backend| backend.get(key))
     }
 
     /// Reads without waiting for the committer. A failure poisons too: engines refuse everything after one.

@@ -14,7 +14,6 @@ mod schedules;
 mod stage;
 mod sync;
 
-use std::collections::HashSet;
 use std::ops::Range;
 
 use async_trait::async_trait;
@@ -89,20 +88,20 @@ impl Change {
     }
 
     fn is_well_formed(&self) -> bool {
-        let mut written = HashSet::new();
+        let mut written: Vec<_> = self
+            .puts
+            .iter()
+            .map(|(key, _)| key)
+            .chain(&self.deletes)
+            .collect();
+        written.sort_unstable();
+        let is_put_well = |(key, _): &(Vec<u8>, _)| key.first().is_some_and(|&plane| plane != OUTBOX_PLANE);
         self.preconditions
             .iter()
             .all(|precondition| !precondition.key.is_empty())
-            && self
-                .puts
-                .iter()
-                .all(|(key, _)| key.first().is_some_and(|&plane| plane != OUTBOX_PLANE))
-            && self
-                .puts
-                .iter()
-                .map(|(key, _)| key)
-                .chain(&self.deletes)
-                .all(|key| !key.is_empty() && written.insert(key))
+            && self.puts.iter().all(is_put_well)
+            && written.first().is_none_or(|first| !first.is_empty())
+            && written.windows(2).all(|pair| !matches!(pair, [a, b] if a == b))
     }
 }
 
@@ -155,6 +154,11 @@ pub trait Storage: Send + Sync + 'static {
     /// The row at `key`, as of the newest commit that was answered before this call.
     async fn get(&self, key: &[u8]) -> Result<Option<Row>, Unavailable>;
 
+    /// What [`Storage::get`] gives, from storage that has it without waiting; `None`: ask that.
+    fn get_now(&self, _key: &[u8]) -> Option<Result<Option<Row>, Unavailable>> {
+        None
+    }
+
     /// Rows with keys in `range`, in key order, at most `limit`; with `after`, only those behind that key.
     /// One page shows one moment: of every change, all or nothing.
     async fn scan(
@@ -178,6 +182,12 @@ pub trait Storage: Send + Sync + 'static {
     /// Commits `change` atomically. When it returns a revision, the change is durable.
     /// A caller that stops waiting does not stop the commit.
     async fn commit(&self, change: Change) -> Result<Revision, CommitError>;
+
+    /// Whether [`Storage::changes`] would show none after `after`, from storage that knows without waiting; false: ask
+    /// that.
+    fn is_unchanged_since(&self, _after: Revision) -> bool {
+        false
+    }
 
     /// Keys changed after `after`, oldest first, at most about `limit` (a change is never split).
     /// Compacted too when `after` lies ahead of every commit: then it is another storage's revision.

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::digest::{self, Context, Digest, SHA256};
+
+const HASH: usize = 32;
 
 /// The hash of a leaf, a node or a tree.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -13,7 +15,7 @@ impl Hash {
     /// The root of the tree without leaves: the hash of nothing.
     #[must_use]
     pub fn empty_root() -> Self {
-        digest(&[])
+        of_digest(&digest::digest(&SHA256, &[]))
     }
 }
 
@@ -47,21 +49,26 @@ pub struct HashError;
 /// The hash of the leaf that holds `entry`.
 #[must_use]
 pub fn leaf_hash(entry: &[u8]) -> Hash {
-    digest(&[&[0], entry])
+    let mut context = Context::new(&SHA256);
+    context.update(&[0]);
+    context.update(entry);
+    of_digest(&context.finish())
 }
 
 /// The hash of the node above `left` and `right`.
 #[must_use]
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    digest(&[&[1], &left.0, &right.0])
+    let mut node = [1; 1 + 2 * HASH];
+    let hashes = left.0.iter().chain(&right.0);
+    node.iter_mut()
+        .skip(1)
+        .zip(hashes)
+        .for_each(|(to, from)| *to = *from);
+    of_digest(&digest::digest(&SHA256, &node))
 }
 
-fn digest(parts: &[&[u8]]) -> Hash {
-    let mut context = Context::new(&SHA256);
-    for part in parts {
-        context.update(part);
-    }
-    let mut out = [0; 32];
-    out.copy_from_slice(context.finish().as_ref());
+fn of_digest(digest: &Digest) -> Hash {
+    let mut out = [0; HASH];
+    out.copy_from_slice(digest.as_ref());
     Hash(out)
 }

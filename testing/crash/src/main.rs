@@ -30,6 +30,7 @@ async fn serve(home: PathBuf, bug: Option<Bug>) -> Result<()> {
         listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
         data_dir: home.join("data"),
         storage: None,
+        pkcs11: None,
         tls: None,
         admin_slug: Slug::new("admin")?,
         open_registration: true,
@@ -42,7 +43,7 @@ async fn serve(home: PathBuf, bug: Option<Bug>) -> Result<()> {
         refuse_overdue: RefuseOverdue::default(),
         accept_restored: None,
     };
-    telemetry::start(config.log_format, config.log_level);
+    let _log = telemetry::start(config.log_format, config.log_level);
     let environment = Environment::of_process().context("there is no home")?;
     let announcement = Announcement::start(&Announcement::path_in(&home))?;
     let watched = |backend| Watched::new(backend, announcement, bug);

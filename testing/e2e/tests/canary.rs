@@ -29,6 +29,8 @@ struct Aviary {
     world: World,
     /// The user called [`SLUG`], whose password is [`PASSPHRASE`].
     planted: Caller,
+    /// The token of the administrator.
+    admin_token: String,
     /// Standard output and error of the commands, by what they were.
     said: Vec<(String, String)>,
     log: String,
@@ -45,9 +47,11 @@ impl Aviary {
             .save(json!([{"id": format!("{SLUG}/{NAME}"), "value": VALUE, "readers": [SLUG, "later"]}]))
             .await?;
         ensure!(saved.status == 200, "{}", saved.text);
+        let admin_token = world.admin().await?.token().to_owned();
         Ok(Self {
             world,
             planted,
+            admin_token,
             said: Vec::new(),
             log: String::new(),
             log_format,
@@ -108,28 +112,27 @@ impl Aviary {
     }
 
     /// [`Aviary::native`], with `stdin` to read.
-    fn native_given(&mut self, args: &[&str], stdin: &str, code: i32) -> Result<Ended> {
-        let mut command = self.strongroom(args)?;
-        command
-            .env("STRONGROOM_ADDR", self.world.server.url())
-            .env("STRONGROOM_TOKEN", self.planted.token());
-        self.run(&format!("strongroom {}", args.join(" ")), command, stdin, code)
+    fn native_reading(&mut self, args: &[&str], stdin: &str, code: i32) -> Result<Ended> {
+        let token = self.planted.token().to_owned();
+        self.native_given(&token, args, stdin, code)
     }
 
     fn native_as(&mut self, token: &str, args: &[&str], code: i32) -> Result<Ended> {
+        self.native_given(token, args, "", code)
+    }
+
+    /// As the administrator, with `stdin` to read.
+    fn operator(&mut self, args: &[&str], stdin: &str, code: i32) -> Result<Ended> {
+        let token = self.admin_token.clone();
+        self.native_given(&token, args, stdin, code)
+    }
+
+    fn native_given(&mut self, token: &str, args: &[&str], stdin: &str, code: i32) -> Result<Ended> {
         let mut command = self.strongroom(args)?;
         command
             .env("STRONGROOM_ADDR", self.world.server.url())
             .env("STRONGROOM_TOKEN", token);
-        self.run(&format!("strongroom {}", args.join(" ")), command, "", code)
-    }
-
-    /// A token of the administrator, which no command prints.
-    fn admin_token(&self) -> Result<String> {
-        let credentials: serde_json::Value =
-            serde_json::from_slice(&fs::read(self.world.home.credentials())?)?;
-        let token = credentials.get("root_token").and_then(|token| token.as_str());
-        Ok(token.context("a root token")?.to_owned())
+        self.run(&format!("strongroom {}", args.join(" ")), command, stdin, code)
     }
 
     fn strongroom(&self, args: &[&str]) -> Result<Command> {
@@ -179,7 +182,29 @@ impl Aviary {
         ] {
             canaries.push((Canary::new(what, text), is_secret));
         }
+        for share in self.shares() {
+            canaries.push((Canary::new("share", &share), true));
+        }
         Ok(canaries)
+    }
+}
+
+impl Aviary {
+    /// Every share that was made.
+    fn shares(&self) -> Vec<String> {
+        let answered = self.world.replies().into_iter().flat_map(|reply| {
+            let json = reply.json();
+            let shares = json.get("shares").and_then(|shares| shares.as_array());
+            let texts = shares.into_iter().flatten().filter_map(|share| share.as_str());
+            texts.map(str::to_owned).collect::<Vec<_>>()
+        });
+        let printed = self.said.iter().flat_map(|(_, text)| {
+            let words = text.split(|c: char| c.is_whitespace() || "\"[],".contains(c));
+            words
+                .filter(|word| word.len() > 80 && word.starts_with("srshare1-"))
+                .map(str::to_owned)
+        });
+        answered.chain(printed).collect()
     }
 }
 
@@ -445,6 +470,7 @@ async fn drive_route(aviary: &Aviary, call: &str) -> Result<()> {
             drive_people(aviary, call).await?;
         }
         _ if call.starts_with("POST /strongroom/v1/secrets/") => drive_secrets(aviary, call).await?,
+        _ if call.starts_with("POST /strongroom/v1/operator/slots/") => drive_slots(aviary, call).await?,
         _ => bail!("`{call}` has no case here: drive it with the canaries, well and badly"),
     }
     // Every route also gets a token that nobody knows, and tokens in the URL.
@@ -643,6 +669,101 @@ async fn drive_secrets(aviary: &Aviary, call: &str) -> Result<()> {
     Ok(())
 }
 
+/// Drives one route of the seal slots. What an operator calls a slot lies in clear, so it is no canary.
+async fn drive_slots(aviary: &Aviary, call: &str) -> Result<()> {
+    let admin = aviary.world.stranger()?.with(&aviary.admin_token);
+    let cases = match call.rsplit('/').next().unwrap_or_default() {
+        "list" => vec![(json!({}), 200)],
+        "add" => vec![
+            (json!({"kind": "shares", "shares": 5, "threshold": 3}), 200),
+            (
+                json!({"kind": "shares", "shares": 2, "threshold": 3, "passphrase": VALUE}),
+                400,
+            ),
+            (json!({"kind": "passphrase", "passphrase": PASSPHRASE}), 200),
+            (
+                json!({"kind": "passphrase", "passphrase": PASSPHRASE.repeat(100)}),
+                400,
+            ),
+            (json!({"kind": "passphrase", "passphrase": [PASSPHRASE]}), 400),
+            (
+                json!({"kind": "passphrase", "passphrase": PASSPHRASE, "label": "a\nb"}),
+                400,
+            ),
+            (json!({"kind": VALUE, "label": VALUE}), 400),
+            (json!({"kind": "env-var"}), 400),
+            (json!({"kind": "pkcs11", "token": VALUE, "key": VALUE}), 400),
+            (json!({"kind": "systemd-credential", "name": NAME}), 400),
+        ],
+        "remove" => vec![(json!({"id": 9999}), 404), (json!({"id": VALUE}), 400)],
+        "check" => vec![
+            (json!({}), 200),
+            (json!({"given": PASSPHRASE}), 200),
+            (json!({"given": VALUE}), 200),
+            (json!({"given": format!("srshare1-{VALUE}")}), 400),
+            (json!({"given": format!("{VALUE}\n{PASSPHRASE}")}), 400),
+            (json!({"id": [VALUE]}), 400),
+        ],
+        "drill" => vec![
+            (json!({"id": 1}), 200),
+            (json!({"id": 3, "given": PASSPHRASE}), 200),
+            (json!({"id": 3, "given": VALUE}), 400),
+            (json!({"id": 9999, "given": VALUE}), 404),
+        ],
+        _ => bail!("`{call}` has no case here"),
+    };
+    for (body, status) in cases {
+        let reply = admin.ask(call, &body).await?;
+        ensure!(
+            reply.status == status,
+            "{call} {body}: {} {}",
+            reply.status,
+            reply.text
+        );
+        let refused = aviary.planted.ask(call, &body).await?;
+        ensure!(
+            [400, 403].contains(&refused.status),
+            "{call} {body}: {}",
+            refused.text
+        );
+    }
+    Ok(())
+}
+
+/// Drives one command of the seal slots.
+fn drive_slot_command(aviary: &mut Aviary, name: &str) -> Result<()> {
+    let words: Vec<&str> = name.split(' ').skip(1).collect();
+    let with = |more: &[&'static str]| [&words[..], more].concat();
+    let cases = match *words.last().context("no command")? {
+        "list" => vec![(with(&[]), "", 0), (with(&["--output", "json"]), "", 0)],
+        "key-file" => vec![(with(&["--label", "spare"]), "", 0)],
+        "env-var" => vec![(with(&[]), VALUE, 1)],
+        "passphrase" => vec![(with(&[]), PASSPHRASE, 0), (with(&[]), "short", 1)],
+        "shares" => vec![
+            (with(&[]), "", 0),
+            (with(&["--output", "json"]), "", 0),
+            (with(&["--shares", "2", "--threshold", "3"]), "", 1),
+        ],
+        "pkcs11" => vec![(with(&["--token", NAME]), "", 1)],
+        "systemd-credential" => vec![(with(&["--name", NAME]), "", 1)],
+        "remove" => vec![(with(&["9999"]), "", 1)],
+        "check" => vec![
+            (with(&[]), "", 0),
+            (with(&["--unseal-from", "-"]), PASSPHRASE, 0),
+            (with(&["--unseal-from", "-"]), VALUE, 3),
+            (with(&["--unseal-from", "prompt"]), VALUE, 1),
+            (with(&["--unseal-from", "/nowhere"]), VALUE, 1),
+            (with(&["--drill", "1"]), "", 0),
+        ],
+        _ => bail!("`{name}` has no case here"),
+    };
+    for (args, stdin, code) in cases {
+        aviary.operator(&args, stdin, code)?;
+        aviary.native(&args, 1)?;
+    }
+    Ok(())
+}
+
 /// Drives one command with the canaries, in success and in failure.
 fn drive_command(aviary: &mut Aviary, name: &str) -> Result<()> {
     let secret = aviary.name();
@@ -660,6 +781,10 @@ fn drive_command(aviary: &mut Aviary, name: &str) -> Result<()> {
             ));
             let data = aviary.world.home.data().to_string_lossy().into_owned();
             aviary.run(name, aviary.strongroom(&["up", "--data", &data])?, "", 1)?;
+            for given in [VALUE, &format!("srshare1-{VALUE}")] {
+                let args = ["up", "--data", &data, "--unseal-from", "-"];
+                aviary.run(name, aviary.strongroom(&args)?, given, 1)?;
+            }
             for key in [SEAL_KEY, &format!("{SEAL_KEY}x")] {
                 let other = aviary
                     .world
@@ -775,6 +900,7 @@ fn drive_command(aviary: &mut Aviary, name: &str) -> Result<()> {
             aviary.native_as(&root, &args, 0)?;
             aviary.native_as(&root, &[&args[..], &["--output", "json"]].concat(), 0)?;
         }
+        _ if name.starts_with("strongroom operator slots ") => drive_slot_command(aviary, name)?,
         "strongroom witness serve" => {
             let dir = aviary
                 .world
@@ -841,10 +967,10 @@ fn drive_command(aviary: &mut Aviary, name: &str) -> Result<()> {
         }
         "strongroom secret put" => {
             let put = ["secret", "put", &secret];
-            aviary.native_given(&put, VALUE, 0)?;
-            aviary.native_given(&["secret", "put", &format!("other/{NAME}")], VALUE, 1)?;
-            aviary.native_given(&[&put[..], &["--cas", "1"]].concat(), VALUE, 1)?;
-            aviary.native_given(&put, &VALUE.repeat(60_000), 1)?;
+            aviary.native_reading(&put, VALUE, 0)?;
+            aviary.native_reading(&["secret", "put", &format!("other/{NAME}")], VALUE, 1)?;
+            aviary.native_reading(&[&put[..], &["--cas", "1"]].concat(), VALUE, 1)?;
+            aviary.native_reading(&put, &VALUE.repeat(60_000), 1)?;
             let file = aviary.world.home.path().join("value");
             fs::write(&file, VALUE)?;
             let file = file.to_string_lossy().into_owned();
@@ -897,19 +1023,19 @@ fn drive_command(aviary: &mut Aviary, name: &str) -> Result<()> {
         }
         "strongroom user add" | "strongroom service add" => {
             let args: Vec<&str> = name.split(' ').skip(1).collect();
-            let admin = aviary.admin_token()?;
+            let admin = aviary.admin_token.clone();
             let slug = format!("{SLUG}-{}", args.first().unwrap_or(&""));
             let mut command = aviary.strongroom(&[&args[..], &[&slug]].concat())?;
             command
                 .env("STRONGROOM_ADDR", aviary.world.server.url())
                 .env("STRONGROOM_TOKEN", &admin);
             aviary.run(name, command, &format!("{PASSPHRASE}\n"), 0)?;
-            aviary.native_given(&[&args[..], &["other"]].concat(), PASSPHRASE, 1)?;
-            aviary.native_given(&[&args[..], &[SLUG]].concat(), PASSPHRASE, 1)?;
+            aviary.native_reading(&[&args[..], &["other"]].concat(), PASSPHRASE, 1)?;
+            aviary.native_reading(&[&args[..], &[SLUG]].concat(), PASSPHRASE, 1)?;
         }
         "strongroom user list" | "strongroom service list" => {
             let args: Vec<&str> = name.split(' ').skip(1).collect();
-            let admin = aviary.admin_token()?;
+            let admin = aviary.admin_token.clone();
             for form in ["table", "json", "yaml", "env"] {
                 aviary.native_as(&admin, &[&args[..], &["--output", form]].concat(), 0)?;
             }
@@ -920,18 +1046,18 @@ fn drive_command(aviary: &mut Aviary, name: &str) -> Result<()> {
         | "strongroom service disable"
         | "strongroom service enable" => {
             let args: Vec<&str> = name.split(' ').skip(1).collect();
-            let admin = aviary.admin_token()?;
+            let admin = aviary.admin_token.clone();
             aviary.native_as(&admin, &[&args[..], &[&format!("{SLUG}-2")]].concat(), 0)?;
             aviary.native(&[&args[..], &[SLUG]].concat(), 1)?;
         }
         "strongroom group add" => {
-            let admin = aviary.admin_token()?;
+            let admin = aviary.admin_token.clone();
             aviary.native_as(&admin, &["group", "add", &format!("{SLUG}-team")], 0)?;
             aviary.native_as(&admin, &["group", "add", SLUG], 1)?;
             aviary.native(&["group", "add", "other"], 1)?;
         }
         "strongroom group list" | "strongroom group disable" | "strongroom group enable" => {
-            let admin = aviary.admin_token()?;
+            let admin = aviary.admin_token.clone();
             let team = format!("{SLUG}-team");
             let mut args: Vec<&str> = name.split(' ').skip(1).collect();
             if name != "strongroom group list" {
@@ -941,26 +1067,26 @@ fn drive_command(aviary: &mut Aviary, name: &str) -> Result<()> {
             aviary.native(&args, 1)?;
         }
         "strongroom group join" | "strongroom group leave" => {
-            let admin = aviary.admin_token()?;
+            let admin = aviary.admin_token.clone();
             let team = format!("{SLUG}-team");
             let args: Vec<&str> = name.split(' ').skip(1).chain([team.as_str(), SLUG]).collect();
             aviary.native_as(&admin, &args, 0)?;
             aviary.native(&args, 1)?;
         }
         "strongroom invite" => {
-            let admin = aviary.admin_token()?;
+            let admin = aviary.admin_token.clone();
             aviary.native_as(&admin, &["invite", &format!("{SLUG}-5")], 0)?;
             aviary.native_as(&admin, &["invite", SLUG], 1)?;
             aviary.native(&["invite", "other"], 1)?;
         }
         "strongroom accept" => {
-            let admin = aviary.admin_token()?;
+            let admin = aviary.admin_token.clone();
             let slug = format!("{SLUG}-6");
             let code = aviary.native_as(&admin, &["invite", &slug], 0)?.out;
             let said = format!("{code}{PASSPHRASE}\n");
-            aviary.native_given(&["accept", &slug], &format!("{VALUE}\n{PASSPHRASE}\n"), 1)?;
-            aviary.native_given(&["accept", &slug], &said, 0)?;
-            aviary.native_given(&["accept", &slug], &said, 1)?;
+            aviary.native_reading(&["accept", &slug], &format!("{VALUE}\n{PASSPHRASE}\n"), 1)?;
+            aviary.native_reading(&["accept", &slug], &said, 0)?;
+            aviary.native_reading(&["accept", &slug], &said, 1)?;
         }
         "strongroom token list" => {
             for form in ["table", "json", "yaml", "env"] {
@@ -1093,6 +1219,7 @@ fn may_hold(reply: &Reply, found: &Found) -> bool {
         | "POST /user-svc/register"
         | "POST /user-svc/refresh-token"
         | "POST /strongroom/v1/login" => reply.status == 200 && is_token,
+        "POST /strongroom/v1/operator/slots/add" => reply.status == 200 && found.what == "share",
         _ => false,
     }
 }
@@ -1107,6 +1234,7 @@ fn may_print(what: &str, found: &Found) -> bool {
                 ))
         }
         "token of a login" => what == "standard output of oo token",
+        "share" => what.starts_with("standard output of strongroom operator slots add shares"),
         _ => false,
     }
 }

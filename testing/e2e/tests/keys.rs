@@ -17,6 +17,7 @@ use strongroom_base::limits;
 use strongroom_e2e::{Caller, Ended, World, run};
 use strongroom_storage::Backend;
 use strongroom_storage_redb::RedbBackend;
+use strongroom_testkit::Postgres;
 use tokio::task::JoinSet;
 
 const SECRETS: usize = 8_000;
@@ -210,6 +211,44 @@ async fn the_commands_rotate_follow_and_say_how_far_it_is() -> Result<()> {
     assert!(world.server.wait()?.success());
     assert_eq!(epochs(&world)?.len(), 1);
     assert_intact(&world)
+}
+
+/// In a shared database, with a kill between the rotation and the rewrap.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_rotate_on_postgresql() -> Result<()> {
+    let postgres = Postgres::start("")?;
+    let url = postgres.url(&postgres.database()?);
+    let flags = ["--storage", url.as_str()];
+    let mut world = World::new(&flags)?;
+    let admin = world.admin().await?;
+    for name in ["A", "B", "C"] {
+        assert_eq!(admin.save_value(name, "value").await?.status, 200);
+    }
+    assert_eq!(operator(&world, admin.token(), &["rotate"])?.code, 0);
+    world.server.kill()?;
+    world.server = world.home.start(&flags)?;
+    let admin = world.admin().await?;
+    assert_eq!(admin.save_value("A", "newer").await?.status, 200);
+    let done = operator(&world, admin.token(), &["rewrap", "--wait"])?;
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!(keys(&admin).await?["kek_epochs"], json!([2]));
+    world.server.kill()?;
+    world.server = world.home.start(&flags)?;
+    let admin = world.admin().await?;
+    assert_eq!(admin.value("A").await?.as_deref(), Some("newer"));
+    assert_eq!(admin.value("B").await?.as_deref(), Some("value"));
+    world.server.terminate()?;
+    assert!(world.server.wait()?.success());
+    for verb in ["scrub", "check"] {
+        let mut command = world.home.command("strongroom")?;
+        command
+            .args(["operator", verb, "--data"])
+            .arg(world.home.data())
+            .args(flags);
+        let ended = run(command, "")?;
+        ensure!(ended.code == 0, "{verb}: {ended:?}");
+    }
+    Ok(())
 }
 
 /// Two rotations at once: both are there in order, or one is told that it lost.

@@ -151,7 +151,7 @@ async fn a_wrong_seal_key_opens_nothing() -> Result<()> {
     for (contents, says) in [
         (
             fs::read(key_file(&other)?)?,
-            "wrong seal key: the key file does not open this instance",
+            "slot 1 (the key file): it does not open this slot",
         ),
         (
             b"strongroom-seal-key:v1:c2hvcnQ=\n".to_vec(),
@@ -208,7 +208,7 @@ async fn a_seal_key_from_the_environment() -> Result<()> {
         for (text, says) in [
             (
                 "an0ther.Key-of_exactly+32/chars?",
-                "wrong seal key: the key in the environment does not open",
+                "slot 1 (the key in the environment): it does not open this slot",
             ),
             ("short", "must be 32 characters, or base64"),
             (
@@ -221,7 +221,7 @@ async fn a_seal_key_from_the_environment() -> Result<()> {
         }
         refuses(
             &home,
-            "no key was given for any of the seal slots (the key in the environment)",
+            "slot 1 (the key in the environment): no key was given: set STRONGROOM_SEAL_KEY",
         );
     }
     Ok(())

@@ -5,7 +5,9 @@
 mod home;
 mod postgres;
 mod server;
+mod softhsm;
 
 pub use home::Home;
 pub use postgres::{Postgres, free_port, signal};
 pub use server::{Server, program};
+pub use softhsm::SoftHsm;

@@ -43,9 +43,17 @@ impl Server {
     ///
     /// # Errors
     /// When it ends instead, with what it said.
-    pub fn start(mut command: Command) -> Result<Self> {
+    pub fn start(command: Command) -> Result<Self> {
+        Self::start_reading(command, Stdio::null())
+    }
+
+    /// [`Server::start`] with `stdin` to read.
+    ///
+    /// # Errors
+    /// When it ends instead, with what it said.
+    pub fn start_reading(mut command: Command, stdin: Stdio) -> Result<Self> {
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;

@@ -9,6 +9,7 @@ const FLOORS: [&[&str]; 10] = [
         "strongroom-tlog",
         "strongroom-policy",
         "strongroom-lease",
+        "strongroom-shamir",
         "strongroom-jose",
         "strongroom-storage",
     ],
@@ -20,7 +21,11 @@ const FLOORS: [&[&str]; 10] = [
         "strongroom-client",
     ],
     &["strongroom-seal", "strongroom-identity", "strongroom-followers"],
-    &["strongroom-sdk", "strongroom-auth-password"],
+    &[
+        "strongroom-sdk",
+        "strongroom-auth-password",
+        "strongroom-seal-pkcs11",
+    ],
     &["strongroom-engine-static", "strongroom-core"],
     &["strongroom-dialect-kit"],
     &["strongroom-dialect-native", "strongroom-dialect-onebackend"],
@@ -35,13 +40,14 @@ const FLOORS: [&[&str]; 10] = [
 ];
 
 /// What a dialect never touches: decisions and storage are not its business.
-const NOT_FOR_DIALECTS: [&str; 7] = [
+const NOT_FOR_DIALECTS: [&str; 8] = [
     "strongroom-storage",
     "strongroom-storage-postgres",
     "strongroom-storage-redb",
     "strongroom-barrier",
     "strongroom-ledger",
     "strongroom-seal",
+    "strongroom-seal-pkcs11",
     "strongroom-identity",
 ];
 

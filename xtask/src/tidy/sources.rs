@@ -94,8 +94,9 @@ pub(crate) fn exposures(files: &[(String, String)]) -> String {
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         code.contains(".expose()") || code.contains(".expose_mut()")
     };
-    let is_code =
-        |path: &str| path.ends_with(".rs") && !path.contains("/tests/") && !path.starts_with("testing/");
+    let is_test =
+        |path: &str| path.contains("/tests/") || path.ends_with("/tests.rs") || path.starts_with("testing/");
+    let is_code = |path: &str| path.ends_with(".rs") && !is_test(path);
     let mut paths: Vec<_> = files
         .iter()
         .filter(|(path, text)| is_code(path) && reads(text))

@@ -17,9 +17,11 @@ mod principal;
 mod remote;
 mod secret;
 pub mod shell;
+mod slots;
 mod table;
-mod time;
+pub(crate) mod time;
 mod token;
+mod unseal;
 mod up;
 mod witness;
 mod yaml;
@@ -82,7 +84,7 @@ enum Command {
     Doctor(Box<doctor::Doctor>),
     Completions(pages::Completions),
     Manual(pages::Manual),
-    /// Look after an instance
+    /// Look after an instance: its seal and its keys while it runs, its storage while it is stopped
     #[command(subcommand)]
     Operator(operator::Operator),
 }

@@ -1,4 +1,4 @@
-//! `strongroom operator`: look after an instance, while its server is stopped or, where keys are concerned, while it runs.
+//! `strongroom operator`: look after an instance: its storage while its server is stopped, its seal and its keys while it runs.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -13,9 +13,11 @@ use crate::cli::failure::Failure;
 use crate::cli::keys::{Rewrap, Rotate};
 use crate::cli::output::{self, Output};
 use crate::cli::run_async;
-use crate::cli::up::complete;
+use crate::cli::slots::Slots;
+use crate::cli::unseal::Unseal;
+use crate::cli::up::{complete, environment};
 use crate::config::{DatabaseUrl, Settings};
-use crate::server::boot::{AtRest, BootError, inspect};
+use crate::server::boot::{AtRest, inspect};
 use crate::server::environment::Environment;
 
 #[derive(Debug, Subcommand)]
@@ -38,6 +40,9 @@ pub(super) enum Operator {
     Rotate(Rotate),
     #[command(after_help = exit::FINDING_HELP)]
     Rewrap(Rewrap),
+    /// See, add, remove and try the ways to open a running instance
+    #[command(subcommand)]
+    Slots(Slots),
 }
 
 /// Which instance, and how results are printed.
@@ -57,6 +62,24 @@ pub(super) struct Place {
         hide_env_values = true
     )]
     storage_password_file: Option<PathBuf>,
+    /// PKCS#11 module of the tokens that seal slots are in, a shared library
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "STRONGROOM_PKCS11_MODULE",
+        hide_env_values = true
+    )]
+    pkcs11_module: Option<PathBuf>,
+    /// File with the PIN of these tokens [default: the systemd credential `pkcs11-pin`]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "STRONGROOM_PKCS11_PIN_FILE",
+        hide_env_values = true
+    )]
+    pkcs11_pin_file: Option<PathBuf>,
+    #[command(flatten)]
+    unseal: Unseal,
     /// How results are printed
     #[arg(long, value_name = "FORM", value_enum, default_value = "table")]
     output: Output,
@@ -67,16 +90,17 @@ impl Operator {
         match self {
             Self::Scrub(place) => {
                 let output = place.output;
-                let (found, verified) = place.inspect(Inspection::scrub)?;
+                let (found, verified) = place.inspect(&mut console, Inspection::scrub)?;
                 print_scrub(&mut *console.out, output, &found).and(verified)
             }
             Self::Check(place) => {
                 let output = place.output;
-                let (found, verified) = place.inspect(Inspection::check)?;
+                let (found, verified) = place.inspect(&mut console, Inspection::check)?;
                 print_check(&mut *console.out, output, &found).and(verified)
             }
             Self::Rotate(rotate) => run_async(rotate.run(console)),
             Self::Rewrap(rewrap) => run_async(rewrap.run(console)),
+            Self::Slots(slots) => run_async(slots.run(console)),
         }
     }
 }
@@ -85,13 +109,15 @@ impl Place {
     /// What `look` finds in the instance, and whether its storage file is whole.
     fn inspect<T>(
         self,
+        console: &mut Console,
         look: impl AsyncFnOnce(&Inspection) -> Result<T, InspectionError>,
     ) -> Result<(T, Result<(), Failure>), Failure> {
+        let environment = environment(&self.unseal, console)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         runtime.block_on(async {
-            let at_rest = Box::pin(self.open()).await?;
+            let at_rest = Box::pin(self.open(environment)).await?;
             let found = look(&at_rest.inspection)
                 .await
                 .map_err(|error| Failure::of(&error))?;
@@ -100,15 +126,16 @@ impl Place {
     }
 
     /// Opens the instance.
-    async fn open(self) -> Result<AtRest, Failure> {
+    async fn open(self, environment: Environment) -> Result<AtRest, Failure> {
         let settings = Settings {
             data: self.data,
             storage: self.storage,
             storage_password_file: self.storage_password_file,
+            pkcs11_module: self.pkcs11_module,
+            pkcs11_pin_file: self.pkcs11_pin_file,
             ..Settings::default()
         };
         let config = complete(settings).map_err(|error| Failure::of(&error))?;
-        let environment = Environment::of_process().ok_or_else(|| Failure::of(&BootError::NoHome))?;
         inspect(&config, &environment)
             .await
             .map_err(|error| Failure::of(&error))

@@ -12,11 +12,23 @@ const EPOCH_DAYS: u64 = 719_468;
 pub(crate) fn rfc3339(time: Timestamp) -> String {
     let (days, ms) = (time.as_millis() / MS_PER_DAY, time.as_millis() % MS_PER_DAY);
     let (year, month, day) = civil(days);
-    let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z",
-        ms % 1000
-    )
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    for (place, number) in [
+        (0..4, year),
+        (5..7, month),
+        (8..10, day),
+        (11..13, ms / 3_600_000),
+        (14..16, ms / 60_000 % 60),
+        (17..19, ms / 1000 % 60),
+        (20..23, ms % 1000),
+    ] {
+        let mut rest = number;
+        for digit in text.get_mut(place).unwrap_or_default().iter_mut().rev() {
+            *digit += u8::try_from(rest % 10).unwrap_or_default();
+            rest /= 10;
+        }
+    }
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// The milliseconds since 1970 of a day (its beginning in UTC) or a time in RFC 3339 in UTC, to the second; 0 for `never`.

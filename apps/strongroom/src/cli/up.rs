@@ -6,11 +6,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
+use strongroom_seal::Given;
 
 use crate::cli::console::Console;
 use crate::cli::exit;
 use crate::cli::failure::Failure;
 use crate::cli::shell::spell_program;
+use crate::cli::unseal::Unseal;
 use crate::config::{Config, ConfigError, Settings, Surroundings};
 use crate::server::boot::BootError;
 use crate::server::environment::Environment;
@@ -30,6 +32,8 @@ pub(super) struct Up {
     config: Option<PathBuf>,
     #[command(flatten)]
     settings: Settings,
+    #[command(flatten)]
+    unseal: Unseal,
     /// Go on with what was restored from a backup: sets the ledger aside and begins a new generation of it, whose first entry
     /// holds this reason. For one start only
     #[arg(long, value_name = "REASON", value_parser = NonEmptyStringValueParser::new())]
@@ -37,12 +41,13 @@ pub(super) struct Up {
 }
 
 impl Up {
-    pub(super) fn run(self, console: Console) -> Result<(), Failure> {
+    pub(super) fn run(mut self, mut console: Console) -> Result<(), Failure> {
+        let unseal = std::mem::take(&mut self.unseal);
         let config = self
             .config()
             .map_err(|failure| failure.advise("`strongroom up --help` shows every setting."))?;
-        let environment = Environment::of_process().ok_or_else(|| Failure::of(&BootError::NoHome))?;
-        telemetry::start(config.log_format, config.log_level);
+        let environment = environment(&unseal, &mut console)?;
+        let _log = telemetry::start(config.log_format, config.log_level);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(serve(config, environment, console))
     }
@@ -64,6 +69,16 @@ impl Up {
             })
             .map_err(|error| Failure::of(&error))
     }
+}
+
+/// What this process has, and what an operator gives to open the seal.
+pub(super) fn environment(unseal: &Unseal, console: &mut Console) -> Result<Environment, Failure> {
+    let environment = Environment::of_process().ok_or_else(|| Failure::of(&BootError::NoHome))?;
+    let Some(text) = unseal.read(console)? else {
+        return Ok(environment);
+    };
+    let given = Given::read(&text).map_err(|error| Failure::of(&error))?;
+    Ok(Environment { given, ..environment })
 }
 
 /// Fills in the defaults of this process.

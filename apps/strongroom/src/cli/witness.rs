@@ -45,7 +45,7 @@ impl Serve {
         } else {
             LogFormat::Json
         };
-        telemetry::start(format, LogLevel::Info);
+        let _log = telemetry::start(format, LogLevel::Info);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
             let stop = StopSignals::catch()?;

@@ -12,6 +12,7 @@ use strongroom_barrier::{RootKey, RowKeeper};
 use strongroom_base::{Clock, InstanceId, RequestId, Rng, SystemClock, SystemRng, limits};
 use strongroom_core::accounts::Login;
 use strongroom_core::inspection::Inspection;
+use strongroom_core::slots::{SealParts, SealSlots};
 use strongroom_core::superblock::{Superblock, SuperblockError, slots_key};
 use strongroom_core::{
     Core, Credential, Engines, Foundations, NewInstance, OpenError, Request, Room, Settings, Space,
@@ -19,21 +20,27 @@ use strongroom_core::{
 };
 use strongroom_engine_static::StaticEngine;
 use strongroom_ledger::{Journal, JournalError};
-use strongroom_seal::key_file::{self, KeyFileError};
-use strongroom_seal::{SealError, SealKey, SealKeyError, SlotKind, Slots};
+use strongroom_seal::{
+    Given, NewSlot, Opened, Reach, SealError, SealKeyError, SlotKind, Slots, Tried, Unreached,
+};
 use strongroom_secret::{SecretBuffer, SecretText};
 use strongroom_storage::{Backend, Storage, Unavailable};
 use strongroom_storage_postgres::SettingsError;
 use strongroom_storage_redb::RedbBackend;
 
-use super::data_dir::{DataDir, DataDirError, LEDGER, STORAGE, create_private_dir, write_private};
+use super::data_dir::{
+    DataDir, DataDirError, LEDGER, STORAGE, copy_slots, create_private_dir, write_private,
+};
 use super::environment::Environment;
+use super::keys::Keys;
 use super::reserve::{Reserve, Watch};
 use super::storage;
 use crate::config::{Config, RefuseOverdue};
 
 /// Characters of the first administrator's password: 24 of 62 are 142 bits.
 const PASSWORD_LENGTH: usize = 24;
+/// The slot that the first start makes.
+const FIRST_SLOT: u32 = 1;
 
 /// Why there is no instance to serve.
 #[derive(Debug, thiserror::Error)]
@@ -80,20 +87,23 @@ pub enum BootError {
     /// A key in the environment is none.
     #[error("the seal key in {0} {1}")]
     SealKey(&'static str, SealKeyError),
-    /// A key file cannot be used.
-    #[error("the key file `{}` cannot be used: {why}", .path.display())]
-    KeyFile {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: KeyFileError,
-    },
+    /// There can be no thread for tokens.
+    #[error("there can be no thread for the PKCS#11 module")]
+    Tokens(#[source] io::Error),
+    /// The first slot cannot be made.
+    #[error(transparent)]
+    FirstSlot(#[from] Unreached),
     /// The seal does not open.
     #[error(transparent)]
     Seal(#[from] SealError),
     /// The instance does not open.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// There is no instance yet.
+    #[error(
+        "there is no instance to unseal in the data directory: give its own --data; or make one without --unseal-from, and          add slots with `strongroom operator slots add`"
+    )]
+    NothingToUnseal,
     /// The disk cannot be looked at.
     #[error("the disk of the data directory cannot be looked at")]
     Disk(#[source] io::Error),
@@ -111,6 +121,7 @@ pub enum BootError {
 /// An open instance, and where its things are.
 pub(super) struct Booted {
     pub(super) core: Arc<Core>,
+    pub(super) slots: SealSlots,
     pub(super) is_first_start: bool,
     /// The key file, if that is how the seal opens.
     pub(super) key_file: Option<PathBuf>,
@@ -143,7 +154,7 @@ pub(super) async fn boot<B: Backend>(
         config,
         environment,
         url,
-        env_key: env_key(environment)?,
+        keys: Arc::new(Keys::new(config, environment)?),
         foundations: Foundations {
             data_dir: data_dir.path().to_owned(),
             storage,
@@ -165,13 +176,16 @@ struct Start<'a> {
     config: &'a Config,
     environment: &'a Environment,
     url: &'a str,
-    env_key: Option<SealKey>,
+    keys: Arc<Keys>,
     foundations: Foundations,
     reserve: Reserve,
 }
 
 impl Start<'_> {
     async fn first(self, data_dir: DataDir) -> Result<Booted, BootError> {
+        if !self.environment.given.is_empty() {
+            return Err(BootError::NothingToUnseal);
+        }
         if self.foundations.space.room() != Room::Plenty {
             return Err(BootError::NoRoom);
         }
@@ -179,19 +193,13 @@ impl Start<'_> {
         let (clock, rng) = (&*self.foundations.clock, &*self.foundations.rng);
         let id = InstanceId::generate(clock, rng);
         let request_id = RequestId::generate(clock, rng);
-        let (key, kind, key_file) = match self.env_key {
-            Some(key) => (key, SlotKind::EnvVar, None),
-            None => {
-                let key = SealKey::generate(rng);
-                let path = self.environment.key_file(id);
-                in_private_dir(&path)?;
-                key_file::create(&path, &key).map_err(|why| BootError::KeyFile {
-                    path: path.clone(),
-                    why,
-                })?;
-                (key, SlotKind::KeyFile, Some(path))
-            }
+        let (kind, key_file) = if self.keys.has_env_key() {
+            (SlotKind::EnvVar, None)
+        } else {
+            (SlotKind::KeyFile, Some(self.keys.key_file(id, FIRST_SLOT)))
         };
+        self.keys.prepare(id, FIRST_SLOT, &kind).await?;
+        let seal = self.keys.reach(id, FIRST_SLOT, &kind, &Given::default()).await?;
         let password = random_text(PASSWORD_LENGTH, rng);
         let password_file = self.environment.password_file(id);
         in_private_dir(&password_file)?;
@@ -207,8 +215,20 @@ impl Start<'_> {
         }
 
         let root = RootKey::generate(rng);
-        let slots = Slots::create(id, &root, kind, &key, rng)?.to_bytes()?;
-        let settings = settings(self.config, key.is_weak());
+        let first = NewSlot {
+            kind,
+            label: String::new(),
+            created: clock.now(),
+        };
+        let slots = Slots::create(id, &root, first, &*seal, rng).await?.to_bytes()?;
+        let settings = settings(self.config, seal.is_weak());
+        let sealed = seal_slots(
+            id,
+            root.duplicate(),
+            FIRST_SLOT,
+            &self.foundations,
+            self.keys.clone(),
+        );
         let admin = self.config.admin_slug.clone();
         let new = NewInstance {
             id,
@@ -217,7 +237,8 @@ impl Start<'_> {
             admin,
             password,
         };
-        let core = Core::create(self.foundations, new, settings, engines()).await?;
+        let engines = engines(&sealed);
+        let core = Core::create(self.foundations, new, settings, engines).await?;
         data_dir.copy_slots(&slots)?;
         if let Some(credentials) = &credentials {
             // Only an instance that is there can give a token.
@@ -228,6 +249,7 @@ impl Start<'_> {
         let password_file = Some(password_file);
         Ok(Booted {
             core,
+            slots: sealed,
             is_first_start: true,
             key_file,
             password_file,
@@ -242,26 +264,36 @@ impl Start<'_> {
         let Self {
             config,
             environment,
-            env_key,
+            keys,
             foundations,
             reserve,
             ..
         } = self;
-        let unsealed = unseal(&*foundations.storage, superblock, environment, env_key).await?;
-        let settings = settings(config, unsealed.is_weak);
+        let unsealed = unseal(&*foundations.storage, superblock, &keys, &environment.given).await?;
+        let settings = settings(config, unsealed.opened.is_weak);
         let accepted = match &config.accept_restored {
             Some(reason) => {
-                Some(Core::accept_restored(&foundations, superblock, &unsealed.root, reason).await?)
+                Some(Core::accept_restored(&foundations, superblock, &unsealed.opened.root, reason).await?)
             }
             None => None,
         };
         let superblock = accepted.as_ref().unwrap_or(superblock);
-        let core = Core::open(foundations, superblock, &unsealed.root, settings, engines()).await?;
-        data_dir.copy_slots(&unsealed.slots)?;
+        let Opened { root, slot, .. } = &unsealed.opened;
+        let sealed = seal_slots(
+            superblock.instance,
+            root.duplicate(),
+            *slot,
+            &foundations,
+            keys.clone(),
+        );
+        let core = Core::open(foundations, superblock, root, settings, engines(&sealed)).await?;
+        tell_of_other_slots(&data_dir, &unsealed.encoded)?;
+        data_dir.copy_slots(&unsealed.encoded)?;
         Ok(Booted {
             core,
+            slots: sealed,
             is_first_start: false,
-            key_file: unsealed.key_file,
+            key_file: unsealed.key_file(superblock.instance, &keys),
             password_file: Some(environment.password_file(superblock.instance)).filter(|path| path.exists()),
             verifier_key: data_dir.verifier_key(),
             space: reserve.space(),
@@ -273,42 +305,68 @@ impl Start<'_> {
 
 /// What opened a seal.
 struct Unsealed {
-    root: RootKey,
-    /// Whether a key that somebody can guess opens it.
-    is_weak: bool,
-    /// The slots, encoded.
-    slots: Vec<u8>,
-    /// The file of the key, if there is such a slot.
-    key_file: Option<PathBuf>,
+    opened: Opened,
+    slots: Slots,
+    /// The slots as they are in storage.
+    encoded: Vec<u8>,
 }
 
-/// Opens the seal of the instance in `storage` with the keys at hand.
+impl Unsealed {
+    /// The file of the key, if there is such a slot.
+    fn key_file(&self, instance: InstanceId, keys: &Keys) -> Option<PathBuf> {
+        let mut slots = self.slots.iter();
+        let slot = slots.find(|slot| *slot.kind() == SlotKind::KeyFile)?;
+        Some(keys.key_file(instance, slot.id()))
+    }
+}
+
+/// Opens the seal of the instance in `storage` with the keys at hand, and what was given.
 async fn unseal(
     storage: &dyn Storage,
     superblock: &Superblock,
-    environment: &Environment,
-    env_key: Option<SealKey>,
+    keys: &Keys,
+    given: &Given,
 ) -> Result<Unsealed, BootError> {
     let row = storage.get(slots_key().as_bytes()).await?;
     let encoded = row.ok_or(SealError::Slots)?.value;
     let slots = Slots::from_bytes(&encoded)?;
-    let mut keys: Vec<_> = env_key.map(|key| (SlotKind::EnvVar, key)).into_iter().collect();
-    let path = environment.key_file(superblock.instance);
-    let has_key_file = slots.kinds().any(|kind| kind == SlotKind::KeyFile);
-    if has_key_file && (path.exists() || keys.is_empty()) {
-        let key = key_file::read(&path).map_err(|why| BootError::KeyFile {
-            path: path.clone(),
-            why,
-        })?;
-        keys.push((SlotKind::KeyFile, key));
+    let opened = slots.open(superblock.instance, keys, given).await?;
+    for Tried { slot, why, .. } in &opened.tried {
+        tracing::warn!(
+            slot,
+            error = why as &dyn std::error::Error,
+            "a seal slot does not open"
+        );
     }
-    let opened = slots.open(superblock.instance, &keys)?;
     Ok(Unsealed {
-        root: opened.root,
-        is_weak: opened.is_weak,
-        slots: encoded,
-        key_file: has_key_file.then_some(path),
+        opened,
+        slots,
+        encoded,
     })
+}
+
+/// Storage has the slots that count. A copy beside it that says something else is of a crash, or somebody changed one of
+/// both: it is kept, and told.
+fn tell_of_other_slots(data_dir: &DataDir, slots: &[u8]) -> Result<(), DataDirError> {
+    let Some(other) = data_dir.set_other_slots_aside(slots)? else {
+        return Ok(());
+    };
+    let ids = |encoded| match Slots::from_bytes(encoded) {
+        Ok(slots) => slots
+            .iter()
+            .map(|slot| slot.id().to_string())
+            .collect::<Vec<_>>()
+            .join(", "),
+        Err(_) => "none that can be read".to_owned(),
+    };
+    let kept = data_dir.other_slots();
+    tracing::warn!(
+        storage = ids(slots),
+        copy = ids(&other),
+        kept = %kept.display(),
+        "the copy of the seal slots is not what storage has: the slots of storage are used, and the copy is kept aside"
+    );
+    Ok(())
 }
 
 /// An instance at rest that this process alone has open.
@@ -360,7 +418,8 @@ pub(crate) async fn inspect(config: &Config, environment: &Environment) -> Resul
     )
     .await?;
     let superblock = Superblock::read(&*storage).await?.ok_or(BootError::Lost)?;
-    let unsealed = unseal(&*storage, &superblock, environment, env_key(environment)?).await?;
+    let keys = Keys::new(config, environment)?;
+    let unsealed = unseal(&*storage, &superblock, &keys, &environment.given).await?;
     let foundations = Foundations {
         data_dir: path.to_owned(),
         storage,
@@ -370,17 +429,38 @@ pub(crate) async fn inspect(config: &Config, environment: &Environment) -> Resul
         space: Arc::default(),
     };
     Ok(AtRest {
-        inspection: Inspection::open(foundations, &superblock, &unsealed.root, keepers()).await?,
+        inspection: Inspection::open(foundations, &superblock, &unsealed.opened.root, keepers()).await?,
         storage_file: config.storage.is_none().then(|| data_dir.storage()),
         _data_dir: data_dir,
     })
 }
 
 /// The engines of this program.
-fn engines() -> Engines {
+fn engines(slots: &SealSlots) -> Engines {
     Engines::new(StaticEngine)
         .tending(StaticEngine)
         .with(StaticEngine)
+        .with(slots.clone())
+}
+
+/// The slots of `instance`, of which `opened_by` gave its root key.
+fn seal_slots(
+    instance: InstanceId,
+    root: RootKey,
+    opened_by: u32,
+    foundations: &Foundations,
+    keys: Arc<Keys>,
+) -> SealSlots {
+    let data_dir = foundations.data_dir.clone();
+    SealSlots::new(SealParts {
+        instance,
+        root,
+        opened_by,
+        storage: foundations.storage.clone(),
+        reach: keys,
+        rng: foundations.rng.clone(),
+        copy: Arc::new(move |slots: &[u8]| copy_slots(&data_dir, slots)),
+    })
 }
 
 /// The same engines, for what they say of their rows.
@@ -398,18 +478,6 @@ fn settings(config: &Config, has_weak_key: bool) -> Settings {
             RefuseOverdue::All => Strictness::RefuseOverdue,
         },
     }
-}
-
-fn env_key(environment: &Environment) -> Result<Option<SealKey>, BootError> {
-    let Some((variable, text)) = &environment.seal_key else {
-        return Ok(None);
-    };
-    if *variable == "OPENORCH_ENCRYPTION_KEY" {
-        tracing::warn!("OPENORCH_ENCRYPTION_KEY is an old name: use STRONGROOM_SEAL_KEY");
-    }
-    SealKey::from_text(text)
-        .map(Some)
-        .map_err(|error| BootError::SealKey(variable, error))
 }
 
 /// What the file for the first administrator's tools says.

@@ -5,6 +5,7 @@
 //! | `lock` | held while a server runs |
 //! | `strongroom.redb` | storage, unless a database is |
 //! | `slots.bak` | a copy of the seal slots |
+//! | `slots.bak.other` | a copy of them that storage did not agree with at a start |
 //! | `journal/` | audit records on their way into the ledger |
 //! | `ledger/`, `ledger.vkey` | the ledger and its public key |
 //! | `copies/` | how far the copies of the ledger have come |
@@ -22,14 +23,19 @@ use super::reserve::RESERVE;
 
 /// The storage file.
 pub(super) const STORAGE: &str = "strongroom.redb";
+/// The copy of the seal slots.
+const SLOTS: &str = "slots.bak";
+/// A copy that did not agree with storage.
+const OTHER_SLOTS: &str = "slots.bak.other";
 /// The folder of the ledger.
 pub(super) const LEDGER: &str = "ledger";
 
 /// Everything that may lie in a data directory; the last is what a file system's root has of its own.
-const ENTRIES: [&str; 10] = [
+const ENTRIES: [&str; 11] = [
     "lock",
     STORAGE,
-    "slots.bak",
+    SLOTS,
+    OTHER_SLOTS,
     "journal",
     LEDGER,
     "ledger.vkey",
@@ -140,18 +146,42 @@ impl DataDir {
         }
     }
 
+    /// Sets the copy of the seal slots aside if it is not that of `slots`, and gives what was in it.
+    pub(super) fn set_other_slots_aside(&self, slots: &[u8]) -> Result<Option<Vec<u8>>, DataDirError> {
+        let io = |error| DataDirError::Io(self.path.clone(), error);
+        match fs::read(self.slots_copy()) {
+            Ok(copy) if copy == slots => Ok(None),
+            Ok(other) => {
+                fs::rename(self.slots_copy(), self.other_slots()).map_err(io)?;
+                Ok(Some(other))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io(error)),
+        }
+    }
+
     /// Keeps a copy of the seal slots beside storage.
     pub(super) fn copy_slots(&self, slots: &[u8]) -> Result<(), DataDirError> {
-        let path = self.slots_copy();
-        if fs::read(&path).is_ok_and(|copy| copy == slots) {
-            return Ok(());
-        }
-        write_private(&path, slots).map_err(|error| DataDirError::Io(self.path.clone(), error))
+        copy_slots(&self.path, slots).map_err(|error| DataDirError::Io(self.path.clone(), error))
     }
 
     fn slots_copy(&self) -> PathBuf {
-        self.path.join("slots.bak")
+        self.path.join(SLOTS)
     }
+
+    /// Where a copy is kept that storage does not agree with.
+    pub(super) fn other_slots(&self) -> PathBuf {
+        self.path.join(OTHER_SLOTS)
+    }
+}
+
+/// Keeps a copy of the seal slots in the data directory `path`.
+pub(super) fn copy_slots(path: &Path, slots: &[u8]) -> io::Result<()> {
+    let copy = path.join(SLOTS);
+    if fs::read(&copy).is_ok_and(|copy| copy == slots) {
+        return Ok(());
+    }
+    write_private(&copy, slots)
 }
 
 /// Makes the directory `path` and those above it, each its owner's alone; one that is there stays as it is.

@@ -1,9 +1,10 @@
 //! What the server takes from its process environment and not from its configuration: where things go that must not
 //! lie beside the data, and a seal key.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use strongroom_base::InstanceId;
+use strongroom_seal::Given;
 use strongroom_secret::SecretText;
 use zeroize::Zeroize;
 
@@ -24,6 +25,10 @@ pub struct Environment {
     pub state_dir: PathBuf,
     /// The variable that holds a seal key, and the key's text.
     pub seal_key: Option<(&'static str, SecretText)>,
+    /// Where systemd put the unit's credentials: `$CREDENTIALS_DIRECTORY`.
+    pub credentials_dir: Option<PathBuf>,
+    /// The passphrase and the shares that an operator gave to open the seal.
+    pub given: Given,
 }
 
 impl Environment {
@@ -49,13 +54,11 @@ impl Environment {
             seal_key: SEAL_KEY_VARIABLES
                 .iter()
                 .find_map(|&variable| Some((variable, read(variable)?))),
+            credentials_dir: std::env::var_os("CREDENTIALS_DIRECTORY")
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute()),
+            given: Given::default(),
         })
-    }
-
-    /// Where the key file of `instance` is.
-    #[must_use]
-    pub fn key_file(&self, instance: InstanceId) -> PathBuf {
-        self.key_dir.join(format!("{instance}.key"))
     }
 
     /// Where the password of the first administrator of `instance` is.
@@ -63,6 +66,14 @@ impl Environment {
     pub fn password_file(&self, instance: InstanceId) -> PathBuf {
         self.state_dir.join(format!("{instance}.password"))
     }
+}
+
+/// Where the key file of a slot of `instance` is: that of slot 1, which the first start makes, goes without its number.
+pub(crate) fn key_file(key_dir: &Path, instance: InstanceId, slot: u32) -> PathBuf {
+    key_dir.join(match slot {
+        1 => format!("{instance}.key"),
+        slot => format!("{instance}-{slot}.key"),
+    })
 }
 
 /// The variable's text; empty is unset, and bytes that are no text stay what they are: no key.

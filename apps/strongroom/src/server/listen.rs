@@ -22,13 +22,14 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use strongroom_dialect_kit::Peer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
-use tower::ServiceExt;
+use tower::Service as _;
 
 use crate::config::TlsFiles;
 
@@ -129,7 +130,7 @@ impl Listeners {
     }
 
     /// Serves `router` until `shutdown` is done, then accepts nothing more, and returns when the requests in flight
-    /// are answered or 20 s have passed. Each request carries `ConnectInfo<SocketAddr>`. Dropping the future ends
+    /// are answered or 20 s have passed. Each request carries `ConnectInfo<Peer>`. Dropping the future ends
     /// every connection at once.
     pub async fn serve(self, router: Router, shutdown: impl Future<Output = ()>) {
         let (stop, stopping) = watch::channel(false);
@@ -237,8 +238,8 @@ impl Server {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         peer: SocketAddr,
     ) {
-        let router = self.router;
-        let service = service_fn(move |request| answer(router.clone(), request, peer));
+        let (router, known) = (self.router, Peer::new(peer));
+        let service = service_fn(move |request| answer(router.clone(), request, known.clone()));
         let protocol = version(protocol());
         let mut connection = std::pin::pin!(protocol.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
@@ -260,12 +261,12 @@ async fn stop(stopping: &mut watch::Receiver<bool>) {
 }
 
 async fn answer(
-    router: Router,
+    mut router: Router,
     mut request: Request<Incoming>,
-    peer: SocketAddr,
+    peer: Peer,
 ) -> Result<Response, Infallible> {
     request.extensions_mut().insert(ConnectInfo(peer));
-    router.oneshot(request).await
+    router.call(request).await // a router is always ready
 }
 
 fn protocol() -> Builder<TokioExecutor> {

@@ -4,6 +4,7 @@ pub mod boot;
 pub mod data_dir;
 pub mod environment;
 pub mod greeting;
+mod keys;
 pub mod listen;
 pub mod operations;
 mod overdue;
@@ -11,6 +12,7 @@ mod reserve;
 pub mod shutdown;
 mod storage;
 pub mod telemetry;
+mod tokens;
 pub mod witness;
 
 use std::future::Future;
@@ -21,12 +23,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use strongroom_base::{Clock, Rng, SystemClock, SystemRng};
+use strongroom_base::{Clock, Rng, SystemClock, SystemRng, limits};
 use strongroom_core::Core;
+use strongroom_core::slots::SealSlots;
 use strongroom_dialect_kit::{HttpMetrics, Instruments};
 use strongroom_followers::{Followers, Webhooks};
 use strongroom_storage::Backend;
 use strongroom_storage_redb::RedbBackend;
+use tokio::task::AbortHandle;
 
 use crate::config::Config;
 use boot::{BootError, Booted, boot};
@@ -63,6 +67,7 @@ pub struct Server {
     admin_slug: String,
     followers: Followers,
     webhooks: Option<Webhooks>,
+    slot_checks: AbortHandle,
 }
 
 impl Server {
@@ -94,7 +99,9 @@ impl Server {
         );
         let booted = boot(config, environment, &url, clock.clone(), rng.clone(), wrap).await?;
 
-        let mut registry = operations::registry(booted.space.clone(), booted.core.overdue());
+        let mut registry =
+            operations::registry(booted.space.clone(), booted.slots.health(), booted.core.overdue());
+        let slot_checks = tokio::spawn(check_slots(booted.slots.clone())).abort_handle();
         let metrics = HttpMetrics::register(&mut registry);
         let followers = Followers::start(
             booted.core.ledger(),
@@ -124,6 +131,7 @@ impl Server {
             admin_slug,
             followers,
             webhooks,
+            slot_checks,
         })
     }
 
@@ -163,6 +171,7 @@ impl Server {
             tracing::info!("stopping: no new connections, requests in flight are answered");
         };
         self.listeners.serve(self.router, draining).await;
+        self.slot_checks.abort();
         drop((self.followers, self.webhooks));
         if let Err(error) = self.booted.core.shutdown().await {
             let error = &error as &dyn std::error::Error;
@@ -171,6 +180,18 @@ impl Server {
                 "the ledger is not closed; what waits is safe, and enters it at the next start"
             );
         }
+    }
+}
+
+/// Tries the slots that open unattended, now and once a day: what opens the instance may be lost long before the next
+/// start.
+async fn check_slots(slots: SealSlots) {
+    loop {
+        if let Err(error) = slots.check_unattended().await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "the seal slots could not be tried");
+        }
+        tokio::time::sleep(limits::SLOT_CHECK_EVERY.into()).await;
     }
 }
 

@@ -4,7 +4,6 @@
 //! only to this machine. Behind a proxy on the same machine every caller is local: let it not forward `/metrics`.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -15,11 +14,13 @@ use axum::response::{IntoResponse, Response};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
+use strongroom_core::slots::SlotHealth;
 use strongroom_core::{OverdueList, Space};
-use strongroom_dialect_kit::{Caller, Route};
+use strongroom_dialect_kit::{Caller, Peer, Route};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
@@ -37,10 +38,15 @@ pub struct Operations {
 
 /// A registry that has the metrics of the process, of the disk and of overdue secrets, for others to add theirs.
 #[must_use]
-pub fn registry(space: Arc<Space>, overdue: watch::Receiver<OverdueList>) -> Registry {
+pub fn registry(
+    space: Arc<Space>,
+    slots: Arc<SlotHealth>,
+    overdue: watch::Receiver<OverdueList>,
+) -> Registry {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Process));
     registry.register_collector(Box::new(Disk(space)));
+    registry.register_collector(Box::new(Slots(slots)));
     registry.register_collector(Box::new(OverdueSecrets(overdue)));
     registry
 }
@@ -76,8 +82,8 @@ async fn readiness(State(operations): State<Operations>) -> Response {
     }
 }
 
-async fn metrics(State(operations): State<Operations>, peer: ConnectInfo<SocketAddr>) -> Response {
-    if !peer.0.ip().to_canonical().is_loopback() {
+async fn metrics(State(operations): State<Operations>, peer: ConnectInfo<Peer>) -> Response {
+    if !peer.0.address().ip().to_canonical().is_loopback() {
         return StatusCode::NOT_FOUND.into_response();
     }
     let mut text = String::new();
@@ -112,6 +118,27 @@ impl Collector for Process {
                 None,
                 counter.metric_type(),
             )?)?;
+        }
+        Ok(())
+    }
+}
+
+/// The seal slots that were tried since the start.
+#[derive(Debug)]
+struct Slots(Arc<SlotHealth>);
+
+impl Collector for Slots {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let trials = self.0.all();
+        if trials.is_empty() {
+            return Ok(());
+        }
+        let help = "Whether the seal slot opened when it was last tried: 1 yes, 0 no";
+        let mut family =
+            encoder.encode_descriptor("strongroom_seal_slot_ok", help, None, MetricType::Gauge)?;
+        for (slot, is_ok) in trials {
+            let gauge = ConstGauge::new(u64::from(is_ok));
+            gauge.encode(family.encode_family(&[("slot", slot.to_string())])?)?;
         }
         Ok(())
     }
@@ -187,15 +214,20 @@ mod tests {
     use super::*;
     use axum::body::{Body, to_bytes};
     use axum::http;
+    use std::net::SocketAddr;
 
     async fn ask(path: &str, peer: &str, is_ready: bool) -> (StatusCode, String) {
         let operations = Operations {
-            metrics: Arc::new(registry(Arc::default(), watch::channel(OverdueList::default()).1)),
+            metrics: Arc::new(registry(
+                Arc::default(),
+                Arc::default(),
+                watch::channel(OverdueList::default()).1,
+            )),
             is_ready: Arc::new(move || is_ready),
         };
         let peer: SocketAddr = peer.parse().unwrap();
         let request = http::Request::get(path)
-            .extension(ConnectInfo(peer))
+            .extension(ConnectInfo(Peer::new(peer)))
             .body(Body::empty())
             .unwrap();
         let response = router(operations, Router::new()).oneshot(request).await.unwrap();

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use strongroom_barrier::{Barrier, Rewrap, RootKey, StorageKey, View};
+use strongroom_barrier::{Barrier, Rewrap, RootKey, View};
 use strongroom_sdk::{Error, Permit};
-use strongroom_storage::{Change, Precondition, Storage};
+use strongroom_storage::{Change, Precondition};
 use tokio::sync::Notify;
 
 use super::ops::{KeysShown, RotateKeys, Rotated, ShowKeys, StartRewrap};
@@ -74,13 +74,12 @@ impl Keys {
     pub async fn replace_root(
         &self,
         permit: &Permit,
-        storage: &dyn Storage,
         wrap: impl FnOnce(&RootKey, Vec<u8>) -> Result<Vec<u8>, Error> + Send,
     ) -> Result<(), Error> {
         let mut change = Change::default();
         let root = self.barrier.new_root(&mut change).await?;
-        let slots: StorageKey = slots_key();
-        let row = storage.get(slots.as_bytes()).await;
+        let slots = slots_key();
+        let row = self.barrier.storage().get(slots.as_bytes()).await;
         let row = row.map_err(|error| Error::Unavailable(error.into()))?;
         change.preconditions.push(Precondition {
             key: slots.as_bytes().to_vec(),

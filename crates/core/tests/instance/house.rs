@@ -18,6 +18,8 @@ use strongroom_secret::{Key, SecretText};
 use strongroom_storage::Storage;
 use tempfile::TempDir;
 
+use crate::slots::{Copies, Pocket, engine, first_slot};
+
 /// 2026-01-01T00:00:00Z.
 const BIRTH: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 const SETTINGS: Settings = Settings {
@@ -37,6 +39,11 @@ pub(crate) const FORM: TokenForm = TokenForm::Jwt(|facts| {
 /// The instance. Its first administrator is `admin`, and anyone may register.
 pub(crate) struct House {
     pub(crate) clock: Arc<ManualClock>,
+    pub(crate) instance: InstanceId,
+    /// What opens its slots.
+    pub(crate) pocket: Arc<Pocket>,
+    /// The copies of its slots that were made.
+    pub(crate) copies: Copies,
     core: Arc<Core>,
     rng: Arc<SystemRng>,
     storage: Arc<dyn Storage>,
@@ -58,19 +65,34 @@ impl House {
             space: Arc::default(),
         };
         let root = Key::fill(|key| rng.fill(key));
+        let instance = InstanceId::generate(&*clock, &*rng);
+        let root_key = || RootKey::from_key(Key::from_slice(root.expose()).unwrap());
+        let (pocket, copies) = (Arc::<Pocket>::default(), Copies::default());
+        let slots = first_slot(instance, &root_key(), &pocket).await;
+        let sealed = engine(
+            instance,
+            root_key(),
+            storage.clone(),
+            pocket.clone(),
+            copies.clone(),
+        );
         let new = NewInstance {
-            id: InstanceId::generate(&*clock, &*rng),
-            root: RootKey::from_key(Key::from_slice(root.expose()).unwrap()),
-            slots: Vec::new(),
+            id: instance,
+            root: root_key(),
+            slots: slots.to_bytes().unwrap(),
             admin: Slug::new("admin").unwrap(),
             password: SecretText::new(PASSWORD.to_owned()),
         };
         let engines = Engines::new(StaticEngine)
             .tending(StaticEngine)
+            .with(sealed)
             .with(StaticEngine);
         let core = Core::create(foundations, new, SETTINGS, engines).await.unwrap();
         Self {
             clock,
+            instance,
+            pocket,
+            copies,
             core,
             rng,
             storage,
@@ -88,6 +110,11 @@ impl House {
             .await
             .unwrap();
         (inspection, self.dir)
+    }
+
+    /// The instance opens with `root` from now on.
+    pub(crate) fn set_root(&mut self, root: &[u8]) {
+        self.root = Key::from_slice(root).unwrap();
     }
 
     /// Stops the instance and opens it again, after `meanwhile`.

@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use strongroom_barrier::BarrierError;
+use strongroom_barrier::{BarrierError, RootKey};
 use strongroom_base::limits;
 use strongroom_core::OpenError;
 use strongroom_core::audit::{LeafStart, ReadLeaves};
-use strongroom_core::keys::{KeysShown, RotateKeys, ShowKeys, StartRewrap};
+use strongroom_core::keys::{Keys, KeysShown, RotateKeys, ShowKeys, StartRewrap};
 use strongroom_engine_static::ops::ListSecrets;
-use strongroom_sdk::Error;
+use strongroom_policy::Capability;
+use strongroom_sdk::{Error, Op, Permit, Target};
 use strongroom_storage::{
     Backend as _, Change, CommitError, Embedded, Memory, Revision, Row, Storage, Unavailable,
 };
@@ -226,6 +227,58 @@ async fn requests_go_on_meanwhile() {
     let (inspection, _dir) = house.rest().await;
     assert_eq!(inspection.scrub().await.unwrap().findings, []);
     assert!(inspection.check().await.unwrap().findings.is_empty());
+}
+
+/// What the change of a root key will be: here the slots hold it in clear.
+struct ReplaceRoot {
+    fails: bool,
+}
+
+impl Op for ReplaceRoot {
+    type Engine = Keys;
+    type Outcome = ();
+    const NAME: &'static str = "keys.rekey";
+    const CAPABILITY: Capability = Capability::Operate;
+
+    fn target(&self) -> Target {
+        Target::Instance
+    }
+
+    async fn run(self, engine: &Keys, permit: &Permit) -> Result<(), Error> {
+        let wrap = |root: &RootKey, slots: Vec<u8>| {
+            assert!(slots.is_empty() || slots.len() == 32, "what was stored");
+            if self.fails {
+                return Err(Error::Conflict("a slot does not open".into()));
+            }
+            Ok(root.expose().to_vec())
+        };
+        engine.replace_root(permit, wrap).await
+    }
+}
+
+#[tokio::test]
+async fn a_new_root_key_takes_over_at_once_and_opens_the_next_start() {
+    let (mut house, memory) = house().await;
+    let admin = house.log_in("admin").await;
+    save(&house, &admin, "n", "value".to_owned()).await;
+    let before = rows(&memory);
+    let refused = house.call(&admin, ReplaceRoot { fails: true }).await;
+    assert!(matches!(refused, Err(Error::Conflict(_))));
+    assert_eq!(rows(&memory), before);
+
+    for _ in 0..2 {
+        house.call(&admin, ReplaceRoot { fails: false }).await.unwrap();
+        // The running instance has the new one.
+        house.call(&admin, RotateKeys).await.unwrap();
+    }
+    save(&house, &admin, "n", "newer".to_owned()).await;
+    let slots = memory.get(&[&[1], &b"slots"[..]].concat()).unwrap().unwrap();
+    house.set_root(&slots.value);
+    let house = house.reopened(|| ()).await.unwrap();
+    let keys = house.call(&admin, ShowKeys).await.unwrap();
+    assert_eq!(keys.kek_epochs, [1, 2, 3]);
+    let (inspection, _dir) = house.rest().await;
+    assert_eq!(inspection.scrub().await.unwrap().findings, []);
 }
 
 /// Rows that hold keys are missing or damaged at a start: it says which, and leaves everything as it is.

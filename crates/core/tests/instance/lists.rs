@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
+use strongroom_base::Slug;
 use strongroom_engine_static::ops::{ListSecrets, RemoveSecrets, SaveSecret, SaveSecrets};
 use strongroom_policy::Lists;
 use strongroom_sdk::Error;
@@ -207,7 +208,12 @@ impl Fixture {
         };
         let listed = self.house.call(&self.tokens[caller], op).await.unwrap();
         let secret = |secret: strongroom_engine_static::ops::SecretRead| {
-            let known = |slug: &String| LISTABLE.into_iter().find(|known| known == slug).unwrap();
+            let known = |slug: &Slug| {
+                LISTABLE
+                    .into_iter()
+                    .find(|known| *known == slug.as_str())
+                    .unwrap()
+            };
             let lists = secret.lists.each().map(|list| list.iter().map(known).collect());
             let value = String::from_utf8(secret.value.expose().to_vec()).unwrap();
             (secret.name.to_string(), Secret { value, lists })

@@ -17,5 +17,6 @@ mod overdue;
 mod preconditions;
 mod search;
 mod sessions;
+mod slots;
 mod tampering;
 mod unavailable;

@@ -87,7 +87,7 @@ async fn after_rivals(drops_preconditions: bool) -> (String, Vec<String>) {
         .unwrap();
     (
         String::from_utf8(secret.value.expose().to_vec()).unwrap(),
-        secret.lists.readers,
+        secret.lists.readers.iter().map(ToString::to_string).collect(),
     )
 }
 

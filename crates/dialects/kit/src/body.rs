@@ -2,6 +2,7 @@
 //! all bodies take together is bounded, too.
 
 use std::convert::Infallible;
+use std::task::Poll;
 
 use axum::body::HttpBody;
 use axum::extract::{FromRequest, Request};
@@ -48,11 +49,13 @@ impl<S: Send + Sync> FromRequest<S> for Body {
                 format!("did not arrive within {} s", BODY_READ.as_secs_ceil()),
             ))
         };
-        Ok(Self(
-            tokio::time::timeout(BODY_READ.into(), read(request))
-                .await
-                .unwrap_or_else(late),
-        ))
+        let mut reading = std::pin::pin!(read(request));
+        // Most bodies have come with their heads, and need no timer.
+        if let Poll::Ready(body) = futures::poll!(&mut reading) {
+            return Ok(Self(body));
+        }
+        let body = tokio::time::timeout(BODY_READ.into(), reading).await;
+        Ok(Self(body.unwrap_or_else(late)))
     }
 }
 

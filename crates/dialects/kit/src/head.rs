@@ -11,6 +11,30 @@ use strongroom_secret::SecretText;
 
 use crate::url_token;
 
+/// Who is at the other end of a connection: a listener gives it with each request, as [`ConnectInfo<Peer>`]. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    address: SocketAddr,
+    source: Arc<str>,
+}
+
+impl Peer {
+    /// The peer at `address`.
+    #[must_use]
+    pub fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            source: address.ip().to_canonical().to_string().into(),
+        }
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
 /// What every handler needs of a request's head.
 pub struct Head {
     /// The request's id, which [`Dialect::router`](crate::Dialect::router) gave it.
@@ -30,12 +54,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Head {
             .extensions
             .get::<RequestId>()
             .ok_or(StatusCode::INTERNAL_SERVER_ERROR)?;
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let peer = parts.extensions.get::<ConnectInfo<Peer>>();
         Ok(Self {
             id: *id,
-            source: peer.map_or("unknown".into(), |peer| {
-                peer.ip().to_canonical().to_string().into()
-            }),
+            source: peer.map_or("unknown".into(), |peer| peer.source.clone()),
             url_token: url_token::find(&parts.uri),
         })
     }

@@ -201,6 +201,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn of_many_keys_none_may_be_repeated() {
+        let keys = |keys: &[usize]| {
+            let members: Vec<_> = keys.iter().map(|key| format!("\"key {key}\":0")).collect();
+            from_slice::<Value>(format!("{{{}}}", members.join(",")).as_bytes())
+        };
+        let mut numbers: Vec<_> = (0..40).collect();
+        assert!(keys(&numbers).is_ok());
+        for (first, second) in [(0, 1), (0, 39), (7, 8), (8, 39), (38, 39)] {
+            let kept = std::mem::replace(&mut numbers[second], first);
+            assert!(keys(&numbers).is_err(), "{first} again at {second}");
+            numbers[second] = kept;
+        }
+    }
+
     fn any_json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),

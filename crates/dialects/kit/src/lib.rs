@@ -17,7 +17,7 @@ mod url_token;
 
 pub use body::{BODY_READ, Body};
 pub use call::{Call, Wire};
-pub use head::Head;
+pub use head::{Head, Peer};
 pub use metrics::HttpMetrics;
 pub use observe::{Dialect, Instruments, log_causes};
 pub use route::{Caller, HandlerFn, Route, router};

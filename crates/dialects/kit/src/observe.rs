@@ -89,12 +89,11 @@ impl Dialect {
         request.extensions_mut().insert(id);
 
         let mut response = or_500(id, answer(request)).await;
-        response.headers_mut().extend(headers);
-        response
-            .headers_mut()
-            .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Ok(id) = HeaderValue::try_from(id.to_string()) {
-            response.headers_mut().insert(X_REQUEST_ID, id);
+        let reply = response.headers_mut();
+        reply.extend(headers);
+        reply.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Ok(id) = HeaderValue::from_str(&id.text()) {
+            reply.insert(X_REQUEST_ID, id);
         }
 
         let took = clock.monotonic().since(started);

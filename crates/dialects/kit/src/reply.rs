@@ -9,6 +9,8 @@ use strongroom_secret::{SecretBuffer, SecretBytes, SecretText};
 
 /// Most answers fit, so that their buffer never grows.
 const USUAL_BYTES: usize = 1 << 10;
+/// Most dialects add fewer, so that the table of headers never grows.
+const USUAL_HEADERS: usize = 10;
 
 /// `body` as JSON.
 ///
@@ -19,9 +21,9 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Result<Response<Body>,
     serde_json::to_writer(&mut buffer, body).map_err(Error::internal)?;
     let mut response = Response::new(Body::from(buffer.into_shared()));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let headers = response.headers_mut();
+    headers.reserve(USUAL_HEADERS);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
 

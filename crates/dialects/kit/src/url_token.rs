@@ -22,6 +22,9 @@ const NAMES: [&str; 11] = [
 /// How Vault's tokens begin, and ours.
 const PREFIXES: [&str; 3] = ["hvs.", "hvb.", "hvr."];
 
+/// What may stand before a token, with a space behind it.
+const BEARER: &str = "Bearer";
+
 /// Characters that follow such a beginning, at least.
 const RANDOM_CHARS: usize = 16;
 
@@ -43,6 +46,10 @@ fn in_parameter(parameter: &str) -> Option<SecretText> {
 }
 
 fn in_text(encoded: &str) -> Option<SecretText> {
+    let is_encoded = encoded.contains('%') || encoded.starts_with(BEARER);
+    if !is_encoded && !is_token(encoded) {
+        return None; // what most requests have, seen without a copy
+    }
     Some(decode(encoded)).filter(|text| is_token(text.expose()))
 }
 
@@ -59,9 +66,8 @@ fn decode(encoded: &str) -> SecretText {
     let mut bytes = Vec::with_capacity(encoded.len()); // never grows, so it leaves no copy behind
     bytes.extend(percent_decode_str(encoded));
     let text = String::from_utf8(bytes).map(SecretText::new).unwrap_or_default();
-    let token = ["Bearer ", "Bearer+"]
-        .iter()
-        .find_map(|scheme| text.expose().strip_prefix(scheme));
+    let rest = text.expose().strip_prefix(BEARER);
+    let token = rest.and_then(|rest| rest.strip_prefix([' ', '+']));
     match token {
         Some(token) => SecretText::new(token.to_owned()),
         None => text,

@@ -19,7 +19,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use strongroom_base::{ManualClock, RequestId, SystemRng, limits};
 use strongroom_dialect_kit::{
-    BODY_READ, Body, Caller, Dialect, Head, HttpMetrics, Instruments, Route, log_causes,
+    BODY_READ, Body, Caller, Dialect, Head, HttpMetrics, Instruments, Peer, Route, log_causes,
 };
 use strongroom_sdk::Error;
 use tower::ServiceExt;
@@ -152,10 +152,8 @@ async fn a_panic_is_a_500_that_says_nothing() {
 #[tokio::test]
 async fn a_handler_learns_the_peer() {
     let mut with_peer = request("POST", "/echo/a", "12345");
-    with_peer.extensions_mut().insert(ConnectInfo(SocketAddr::from((
-        [0, 0, 0, 0, 0, 0xffff, 0xc000, 0x0201],
-        1,
-    ))));
+    let peer = Peer::new(SocketAddr::from(([0, 0, 0, 0, 0, 0xffff, 0xc000, 0x0201], 1)));
+    with_peer.extensions_mut().insert(ConnectInfo(peer));
     assert_eq!(send(with_peer).await.1, "192.0.2.1 5");
     assert_eq!(send(request("POST", "/echo/a", "")).await.1, "unknown 0");
 }

@@ -22,8 +22,7 @@ pub use routes::routes;
 /// What the paths of the dialect begin with.
 pub const PREFIX: &str = "/strongroom/v1";
 
-/// The dialect over `core`. Served with the peer's address as
-/// [`ConnectInfo`](axum::extract::ConnectInfo), it names it as the source of requests.
+/// The dialect over `core`. Served with a [`Peer`](strongroom_dialect_kit::Peer), it names it as the source of requests.
 pub fn router(core: Arc<Core>, instruments: Instruments) -> Router {
     let dialect = Dialect {
         name: "native",

@@ -25,6 +25,10 @@ use crate::wire::secrets::{
     AnnotateRequest, FactsReply, ListReply, ListRequest, NameRequest, PutRequest, ReadReply, ReadRequest,
     RemoveReply, RemoveRequest, RollbackRequest, StaleRequest, VersionReply,
 };
+use crate::wire::slots::{
+    AddSlotRequest, AddedReply, CheckSlotsRequest, ChecksReply, DrillSlotRequest, DrilledReply,
+    RemoveSlotRequest, RemovedReply, SlotsReply,
+};
 
 /// What the document says of one route.
 struct Entry {
@@ -84,7 +88,7 @@ pub fn document() -> Value {
 
 fn entry(template: &str, schemas: &mut SchemaGenerator) -> Option<Entry> {
     let path = template.strip_prefix(crate::PREFIX)?;
-    let rooms = [sessions, audit, access, people, secrets, keys];
+    let rooms = [sessions, audit, access, people, secrets, keys, slots];
     let (summary, request, reply) = rooms.into_iter().find_map(|about| about(path))?;
     Some(Entry {
         summary,
@@ -299,6 +303,29 @@ fn keys(path: &str) -> Option<(&'static str, Schema, Schema)> {
             "Seal anew what old keys sealed, and drop those, for admins: starts it, unless it runs",
             none,
             schema::<KeysReply>,
+        ),
+        _ => return None,
+    })
+}
+
+fn slots(path: &str) -> Option<(&'static str, Schema, Schema)> {
+    Some(match path {
+        "/operator/slots/list" => ("The seal slots", none, schema::<SlotsReply>),
+        "/operator/slots/add" => ("Add a seal slot", schema::<AddSlotRequest>, schema::<AddedReply>),
+        "/operator/slots/remove" => (
+            "Remove a seal slot; the last one stays",
+            schema::<RemoveSlotRequest>,
+            schema::<RemovedReply>,
+        ),
+        "/operator/slots/check" => (
+            "Try whether seal slots open",
+            schema::<CheckSlotsRequest>,
+            schema::<ChecksReply>,
+        ),
+        "/operator/slots/drill" => (
+            "Prove on a copy that a seal slot alone opens the instance",
+            schema::<DrillSlotRequest>,
+            schema::<DrilledReply>,
         ),
         _ => return None,
     })

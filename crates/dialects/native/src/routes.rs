@@ -6,7 +6,7 @@ use strongroom_core::Core;
 use strongroom_dialect_kit::Caller::{Anyone, LoggedIn};
 use strongroom_dialect_kit::Route;
 
-use crate::handlers::{access, account, audit, document, keys, people, secrets};
+use crate::handlers::{access, account, audit, document, keys, people, secrets, slots};
 
 /// The table that the router is built from.
 #[must_use]
@@ -47,6 +47,11 @@ pub fn routes() -> Vec<Route<Arc<Core>>> {
         Route::get("/strongroom/v1/keys", LoggedIn, keys::show),
         Route::post("/strongroom/v1/keys/rotate", LoggedIn, keys::rotate),
         Route::post("/strongroom/v1/keys/rewrap", LoggedIn, keys::rewrap),
+        Route::post("/strongroom/v1/operator/slots/list", LoggedIn, slots::list),
+        Route::post("/strongroom/v1/operator/slots/add", LoggedIn, slots::add),
+        Route::post("/strongroom/v1/operator/slots/remove", LoggedIn, slots::remove),
+        Route::post("/strongroom/v1/operator/slots/check", LoggedIn, slots::check),
+        Route::post("/strongroom/v1/operator/slots/drill", LoggedIn, slots::drill),
     ]
 }
 

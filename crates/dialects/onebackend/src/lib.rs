@@ -24,8 +24,7 @@ use strongroom_dialect_kit::{Dialect, Instruments};
 
 pub use routes::routes;
 
-/// The dialect over `core`. Served with the peer's address as
-/// [`ConnectInfo`](axum::extract::ConnectInfo), it names it as the source of requests.
+/// The dialect over `core`. Served with a [`Peer`](strongroom_dialect_kit::Peer), it names it as the source of requests.
 pub fn router(core: Arc<Core>, instruments: Instruments) -> Router {
     let dialect = Dialect {
         name: "onebackend",

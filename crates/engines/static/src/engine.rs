@@ -1,6 +1,7 @@
 //! One method per op: load, open row by row, call the rules, submit one change.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 
 use strongroom_barrier::{Kind, StorageKey};
 use strongroom_base::{Name, PrincipalId, SecretId, Slug, Timestamp, limits};
@@ -39,14 +40,14 @@ impl StaticEngine {
         {
             return Err(too_many("names"));
         }
-        let selected: Option<BTreeSet<Name>> = op
-            .names
-            .map(|names| names.iter().map(|name| parse("id", name)).collect())
-            .transpose()?;
+        let mut selected = op.names.map(|names| selection(&names)).transpose()?;
         let mut listing = Listing::default();
-        for mount in permit.mounts() {
-            if let Some(names) = &selected {
-                listing.add(permit, mount, names.iter().cloned()).await?;
+        let mut mounts = permit.mounts().iter();
+        while let Some(mount) = mounts.next() {
+            if let Some(names) = &mut selected {
+                let is_last = mounts.len() == 0;
+                let names = if is_last { mem::take(names) } else { names.clone() };
+                listing.add(permit, mount, names).await?;
                 continue;
             }
             let mut after = None;
@@ -355,6 +356,15 @@ pub(crate) fn bounded(value: Option<&SecretText>, name: &Name) -> Result<(), Err
     Ok(())
 }
 
+/// The names that a caller selects, each once, in their order.
+fn selection(names: &[String]) -> Result<Vec<Name>, Error> {
+    let names = names.iter().map(|name| parse("id", name));
+    let mut names = names.collect::<Result<Vec<_>, _>>()?;
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
+}
+
 pub(crate) fn parse_lists(
     field: &str,
     lists: &Lists<Option<Vec<String>>>,
@@ -447,9 +457,9 @@ impl Listing {
 }
 
 fn size_of_listed(secret: &SecretRead) -> usize {
-    let segments = secret.name.segments().iter();
-    let slugs = secret.lists.each().into_iter().flatten();
-    let texts: usize = segments.chain(slugs).map(String::len).sum();
+    let segments = secret.name.segments().iter().map(String::as_str);
+    let slugs = secret.lists.each().into_iter().flatten().map(Slug::as_str);
+    let texts: usize = segments.chain(slugs).map(str::len).sum();
     limits::LISTED_BYTES + texts + secret.value.len()
 }
 
@@ -591,25 +601,25 @@ pub(crate) async fn beside(
 
 /// The slugs behind ids, each looked up once.
 #[derive(Default)]
-pub(crate) struct Slugs(BTreeMap<PrincipalId, String>);
+pub(crate) struct Slugs(BTreeMap<PrincipalId, Slug>);
 
 impl Slugs {
     /// The slug of one principal, if somebody has that id.
-    pub(crate) async fn one(&mut self, permit: &Permit, id: PrincipalId) -> Result<Option<String>, Error> {
+    pub(crate) async fn one(&mut self, permit: &Permit, id: PrincipalId) -> Result<Option<Slug>, Error> {
         if !self.0.contains_key(&id)
             && let Some(principal) = permit.directory().by_id(id).await?
         {
-            self.0.insert(id, principal.record.slug.to_string());
+            self.0.insert(id, principal.record.slug.clone());
         }
         Ok(self.0.get(&id).cloned())
     }
 
-    pub(crate) async fn of(&mut self, permit: &Permit, lists: &Lists) -> Result<Lists<Vec<String>>, Error> {
+    pub(crate) async fn of(&mut self, permit: &Permit, lists: &Lists) -> Result<Lists<Vec<Slug>>, Error> {
         for id in lists.each().into_iter().flat_map(PrincipalSet::iter) {
             self.one(permit, id).await?;
         }
-        Ok(lists.clone().map(|list| {
-            let mut slugs: Vec<String> = list.iter().filter_map(|id| self.0.get(&id).cloned()).collect();
+        Ok(lists.as_ref().map(|list| {
+            let mut slugs: Vec<Slug> = list.iter().filter_map(|id| self.0.get(&id).cloned()).collect();
             slugs.sort_unstable();
             slugs
         }))

@@ -2,7 +2,7 @@
 
 mod one;
 
-use strongroom_base::{MountUid, Name, SecretId, Timestamp};
+use strongroom_base::{MountUid, Name, SecretId, Slug, Timestamp};
 use strongroom_policy::{Capability, Lists};
 use strongroom_sdk::{Target, ops};
 use strongroom_secret::{SecretBytes, SecretText};
@@ -53,7 +53,7 @@ pub struct SecretRead {
     /// The current value: UTF-8 text.
     pub value: SecretBytes,
     /// The six lists, as slugs in alphabetical order.
-    pub lists: Lists<Vec<String>>,
+    pub lists: Lists<Vec<Slug>>,
 }
 
 /// Create or replace secrets: all of them in one commit, or none. Answers [`Saved`].

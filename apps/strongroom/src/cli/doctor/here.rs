@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::fs::statvfs;
 use strongroom_base::{Clock, InstanceId, SystemClock, limits};
-use strongroom_seal::{SlotKind, Slots};
+use strongroom_seal::{Slot, SlotKind, Slots};
 use strongroom_tlog::VerifierKey;
 
 use super::{Check, Finding};
@@ -16,7 +16,7 @@ use crate::cli::failure::Failure;
 use crate::cli::up::complete;
 use crate::config::Settings;
 use crate::server::boot::BootError;
-use crate::server::environment::Environment;
+use crate::server::environment::{Environment, key_file};
 
 /// A clock may be so far off before it matters.
 const CLOCK_SLACK: Duration = Duration::from_secs(60);
@@ -92,10 +92,6 @@ fn keys(dir: &Path, environment: &Environment, instance: InstanceId) -> io::Resu
             "Keep it where you keep your own, and remove the file.",
         ));
     }
-    let key_file = environment.key_file(instance);
-    if key_file.exists() {
-        findings.extend(open_to_others(&key_file, 0o600)?);
-    }
     let copy = dir.join("slots.bak");
     let slots = fs::read(&copy)
         .ok()
@@ -108,25 +104,28 @@ fn keys(dir: &Path, environment: &Environment, instance: InstanceId) -> io::Resu
         ));
         return Ok(findings);
     };
-    let kinds: Vec<SlotKind> = slots.kinds().collect();
-    if kinds.contains(&SlotKind::KeyFile) && !key_file.exists() {
-        findings.push(Finding::new(
-            Check::Slots,
-            format!(
-                "a seal slot needs the key file `{}`, which is not there",
-                key_file.display()
-            ),
-            "Put it back from where you keep a copy; if another slot opens the seal, remove this one.",
-        ));
+    let is_file = |slot: &&Slot| matches!(slot.kind(), SlotKind::KeyFile);
+    for slot in slots.iter().filter(is_file) {
+        let file = key_file(&environment.key_dir, instance, slot.id());
+        if file.exists() {
+            findings.extend(open_to_others(&file, 0o600)?);
+        } else {
+            findings.push(Finding::new(
+                Check::Slots,
+                format!(
+                    "seal slot {} needs the key file `{}`, which is not there",
+                    slot.id(),
+                    file.display()
+                ),
+                "Put it back from where you keep a copy; if another slot opens the seal, remove this one.",
+            ));
+        }
     }
-    if kinds.iter().all(|kind| *kind == SlotKind::KeyFile) {
+    if slots.iter().filter(is_file).count() == slots.iter().count() {
         findings.push(Finding::new(
             Check::KeyFileOnly,
-            format!(
-                "only the key file `{}` opens the seal: whoever has it and the data has everything",
-                key_file.display()
-            ),
-            "Keep a copy of it elsewhere, and add a slot of another kind; a lost key file is lost data.",
+            "only a key file opens the seal: whoever has it and the data has everything, and lost it is lost data",
+            "Keep a copy of it elsewhere, and add a slot of another kind: `strongroom operator slots add --help`.",
         ));
     }
     Ok(findings)

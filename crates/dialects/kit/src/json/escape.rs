@@ -8,10 +8,14 @@ use zeroize::Zeroizing;
 pub(super) fn resolve(literal: &str) -> Option<Zeroizing<String>> {
     // No escape is shorter than what it stands for, so the text never grows.
     let mut text = Zeroizing::new(String::with_capacity(literal.len()));
-    let mut chars = literal.chars();
-    while let Some(next) = chars.next() {
-        text.push(if next == '\\' { escape(&mut chars)? } else { next });
+    let mut rest = literal;
+    while let Some((plain, escaped)) = rest.split_once('\\') {
+        text.push_str(plain);
+        let mut chars = escaped.chars();
+        text.push(escape(&mut chars)?);
+        rest = chars.as_str();
     }
+    text.push_str(rest);
     Some(text)
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod audit;
 pub(crate) mod keys;
 pub(crate) mod people;
 pub(crate) mod secrets;
+pub(crate) mod slots;
 
 use axum::response::Response;
 use strongroom_core::accounts::Describe;

@@ -7,6 +7,7 @@ pub(crate) mod audit;
 pub(crate) mod keys;
 pub(crate) mod people;
 pub(crate) mod secrets;
+pub(crate) mod slots;
 
 use strongroom_base::RequestId;
 use strongroom_engine_static::ops::Scope;

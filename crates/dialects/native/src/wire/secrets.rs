@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use strongroom_base::{Timestamp, Ttl};
+use strongroom_base::{Slug, Timestamp, Ttl};
 use strongroom_dialect_kit::{json, reply};
 use strongroom_engine_static::ops::{
     AnnotateSecret, BrowseSecrets, Browsed, CareChange, DescribeSecret, FindStale, Gone, PutSecret,
@@ -422,7 +422,7 @@ impl From<SecretFacts> for FactsReply {
             name: facts.name,
             version,
             saved,
-            owner: facts.owner,
+            owner: facts.owner.map(|owner| owner.to_string()),
             created: facts.created.as_millis(),
             updated: facts.updated.as_millis(),
             expires: facts.expires.map(Timestamp::as_millis),
@@ -444,13 +444,14 @@ impl From<VersionFacts> for VersionFactsReply {
         Self {
             version: version.number,
             saved: version.saved.as_millis(),
-            by: version.by,
+            by: version.by.map(|by| by.to_string()),
         }
     }
 }
 
-impl From<Lists<Vec<String>>> for ListsReply {
-    fn from(lists: Lists<Vec<String>>) -> Self {
+impl From<Lists<Vec<Slug>>> for ListsReply {
+    fn from(lists: Lists<Vec<Slug>>) -> Self {
+        let lists = lists.map(|list| list.iter().map(Slug::to_string).collect());
         Self {
             readers: lists.readers,
             writers: lists.writers,

@@ -26,15 +26,15 @@ fn required(field: &str, text: Option<String>) -> Result<String, Error> {
 }
 
 pub(crate) fn user_id(id: PrincipalId) -> String {
-    format!("usr-{}", id.to_base62())
+    ["usr-", &id.to_base62()].concat()
 }
 
 pub(crate) fn app_id(id: MountUid) -> String {
-    format!("app-{}", id.to_base62())
+    ["app-", &id.to_base62()].concat()
 }
 
 pub(crate) fn token_id(id: LeaseId) -> String {
-    format!("tok-{}", id.to_base62())
+    ["tok-", &id.to_base62()].concat()
 }
 
 /// The roles of every account, and of admins.

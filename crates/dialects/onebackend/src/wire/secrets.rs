@@ -1,6 +1,7 @@
 //! `secret-svc`.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+use strongroom_base::Slug;
 use strongroom_dialect_kit::json::{self, Object};
 use strongroom_dialect_kit::reply;
 use strongroom_engine_static::ops::{
@@ -64,12 +65,22 @@ struct Secret {
     id: String,
     #[serde(serialize_with = "reply::secret_utf8")]
     value: SecretBytes,
-    readers: Vec<String>,
-    writers: Vec<String>,
-    deleters: Vec<String>,
-    can_change_readers: Vec<String>,
-    can_change_writers: Vec<String>,
-    can_change_deleters: Vec<String>,
+    #[serde(serialize_with = "slugs")]
+    readers: Vec<Slug>,
+    #[serde(serialize_with = "slugs")]
+    writers: Vec<Slug>,
+    #[serde(serialize_with = "slugs")]
+    deleters: Vec<Slug>,
+    #[serde(serialize_with = "slugs")]
+    can_change_readers: Vec<Slug>,
+    #[serde(serialize_with = "slugs")]
+    can_change_writers: Vec<Slug>,
+    #[serde(serialize_with = "slugs")]
+    can_change_deleters: Vec<Slug>,
+}
+
+fn slugs<S: Serializer>(slugs: &[Slug], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(slugs.iter().map(Slug::as_str))
 }
 
 #[derive(Serialize)]
@@ -161,9 +172,9 @@ impl From<Listed> for ListReply {
 
 impl From<SecretRead> for Secret {
     fn from(secret: SecretRead) -> Self {
-        let (app_id, id) = (app_id(secret.mount), secret.name.to_string());
+        let (app_id, id) = (app_id(secret.mount), secret.name.path());
         Self {
-            internal_id: format!("{app_id}:{id}"),
+            internal_id: [&app_id, ":", &id].concat(),
             app_id,
             id,
             value: secret.value,
@@ -201,13 +212,14 @@ mod tests {
 
     #[test]
     fn a_list_reply_has_exactly_these_fields() {
+        let slugs = |slugs: &[&str]| slugs.iter().map(|slug| Slug::new(slug).unwrap()).collect();
         let lists = Lists {
-            readers: vec!["a".into()],
-            writers: vec!["b".into(), "c".into()],
-            deleters: vec![],
-            can_change_readers: vec!["d".into()],
-            can_change_writers: vec!["e".into()],
-            can_change_deleters: vec!["f".into()],
+            readers: slugs(&["a"]),
+            writers: slugs(&["b", "c"]),
+            deleters: slugs(&[]),
+            can_change_readers: slugs(&["d"]),
+            can_change_writers: slugs(&["e"]),
+            can_change_deleters: slugs(&["f"]),
         };
         let secret = |name, value: &[u8]| SecretRead {
             id: SecretId::from_bytes([9; 16]),

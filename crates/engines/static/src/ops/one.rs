@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use strongroom_base::{SecretId, Timestamp, Ttl};
+use strongroom_base::{SecretId, Slug, Timestamp, Ttl};
 use strongroom_policy::{Lapse, Lists};
 use strongroom_sdk::{Target, ops};
 use strongroom_secret::{SecretBytes, SecretText};
@@ -170,7 +170,7 @@ pub struct SecretFacts {
     /// Its name in the mount.
     pub name: String,
     /// The slug of who answers for it; `None` when nobody has that id any more.
-    pub owner: Option<String>,
+    pub owner: Option<Slug>,
     /// When it was made.
     pub created: Timestamp,
     /// When anything about it changed last.
@@ -178,7 +178,7 @@ pub struct SecretFacts {
     /// The versions that are kept, oldest first; the last one is current.
     pub versions: Vec<VersionFacts>,
     /// The six lists, as slugs in alphabetical order.
-    pub lists: Lists<Vec<String>>,
+    pub lists: Lists<Vec<Slug>>,
     /// From when on it must not be used any more.
     pub expires: Option<Timestamp>,
     /// How often it has to get a new value.
@@ -199,7 +199,7 @@ pub struct VersionFacts {
     /// When it was saved.
     pub saved: Timestamp,
     /// The slug of who saved it; `None` for one that is older than this record of it.
-    pub by: Option<String>,
+    pub by: Option<Slug>,
 }
 
 /// Describe the secrets of a mount that the caller may read, by name. Answers [`Browsed`].

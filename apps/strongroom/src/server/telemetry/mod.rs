@@ -1,10 +1,16 @@
 //! The log: events of our own crates at the level asked for, warnings of the others, on stderr.
 
-use std::io::IsTerminal;
+mod json;
+mod lines;
 
+use std::io::{IsTerminal, Stderr, stderr};
+
+use strongroom_base::SystemClock;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogFormat, LogLevel};
+use json::Json;
+use lines::Lines;
 
 /// Makes panics log where they happened and nothing else: a panic's message may quote what it was working on.
 fn hush_panics() {
@@ -14,17 +20,29 @@ fn hush_panics() {
     }));
 }
 
+/// The log of this process. Dropping it writes what is not written yet.
+#[must_use = "dropping it is the last moment at which lines are sure to be written"]
+pub struct Log(Lines<Stderr>);
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.0.flush();
+    }
+}
+
 /// Starts the log of this process. A second call changes nothing: a test may start many servers.
-pub fn start(format: LogFormat, level: LogLevel) {
+pub fn start(format: LogFormat, level: LogLevel) -> Log {
     hush_panics();
+    let lines = Lines::new(stderr());
     let log = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+        .with_writer(lines.clone())
         .with_env_filter(filter(level))
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_ansi(stderr().is_terminal());
     let _already_started = match format {
         LogFormat::Human => log.try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
+        LogFormat::Json => log.event_format(Json(SystemClock::new())).try_init(),
     };
+    Log(lines)
 }
 
 /// The names of our crates all begin with `strongroom`, which is how a filter matches.
