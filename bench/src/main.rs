@@ -62,6 +62,8 @@ enum Scenario {
     Rows,
     /// Time from start to ready, and idle memory
     Start,
+    /// Time that three shares take to open the seal
+    Unseal,
     /// Rates of loading and of updates, beside redb alone with the same rows
     Bulk,
     /// Reads while everything is sealed anew, with 50,000 secrets
@@ -116,6 +118,7 @@ async fn measure(scenarios: &[Scenario], million: Option<PathBuf>) -> Result<()>
             Scenario::Syncs => syncs::measure(&mut report).await?,
             Scenario::Rows => Box::pin(rows::measure(&mut report)).await?,
             Scenario::Start => start::measure(&mut report).await?,
+            Scenario::Unseal => start::unseal(&mut report).await?,
             Scenario::Bulk => bulk::measure(&mut report).await?,
             Scenario::Rewrap => rewrap::few(&mut report).await?,
             Scenario::Million => drop(million.world(&mut report).await?),

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
 use strongroom_base::{Clock, SystemClock};
 
 use crate::load::{Connection, request};
@@ -14,6 +15,8 @@ use crate::world::{Account, World};
 const STARTS: usize = 10;
 const READY_MS_MAX: f64 = 200.0;
 const REQUESTS: usize = 1_000;
+const UNSEALS: usize = 20;
+const UNSEAL_MS_MAX: f64 = 100.0;
 /// Until what a start or a burst of requests leaves to do is done.
 const SETTLE: Duration = Duration::from_secs(2);
 const IDLE_MIB_MAX: f64 = 40.0;
@@ -60,6 +63,37 @@ pub(crate) async fn measure(report: &mut Report) -> Result<()> {
         IDLE_MIB_MAX,
         " MiB",
     )
+}
+
+/// The time that three shares take to open a server of 1,000 secrets, each given over a connection of its own.
+pub(crate) async fn unseal(report: &mut Report) -> Result<()> {
+    report.heading("Three shares open the seal (median of 20)")?;
+    let world = World::new()?;
+    let server = world.start(&[])?;
+    Account::create(server.address()).await?;
+    let admin = Account::admin(server.address(), &world).await?;
+    let ask = async |path: &str, body: Value| {
+        let path = format!("/strongroom/v1/operator/{path}");
+        let request = admin.request("POST", &path, &body);
+        let mut connection = Connection::open(server.address()).await?;
+        anyhow::Ok(serde_json::from_slice::<Value>(connection.send(&request).await?)?)
+    };
+    let wish = json!({"kind": "shares", "shares": 5, "threshold": 3});
+    let made = ask("slots/add", wish).await?;
+    let shares = made.get("shares").and_then(Value::as_array);
+    let shares = shares.context("there are shares")?.clone();
+    let (clock, mut times) = (SystemClock::new(), Vec::new());
+    for _ in 0..UNSEALS {
+        ask("seal", json!({})).await?;
+        let before = clock.monotonic();
+        for share in shares.iter().take(3) {
+            ask("unseal", json!({ "share": share })).await?;
+        }
+        times.push(clock.monotonic().since(before).as_secs_f64() * 1e3);
+    }
+    report.at_most("three shares", median(&mut times), UNSEAL_MS_MAX, " ms")?;
+    server.stop()?;
+    Ok(())
 }
 
 /// Milliseconds from the start of the program to its answer, and the server.

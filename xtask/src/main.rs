@@ -12,7 +12,8 @@ use anyhow::{Result, bail};
 const USAGE: &str = "usage: cargo xtask ci      install what the tests need, check, run every test
        cargo xtask check   tidiness, dependencies, formatting, lints, documentation
        cargo xtask golden  write golden files anew, for you to review
-       cargo xtask torture [--seed N] [--points N]  storage on a simulated disk that loses power, for long";
+       cargo xtask torture [--seed N] [--points N]  storage on a simulated disk that loses power, for long
+       cargo xtask torture [--seed N] --cluster SECONDS  two nodes that are killed, paused and cut off meanwhile";
 
 fn main() -> Result<()> {
     std::env::set_current_dir(shell::root()?)?;

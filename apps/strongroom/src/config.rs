@@ -2,6 +2,7 @@
 //!
 //! Everything here is plain code over values; the command line reads the file and the environment.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOC
 const DEFAULT_ADMIN: &str = "admin";
 
 /// How the server runs, complete and consistent.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The addresses to serve; at least one. Port 0 takes a free port.
     pub listen: Vec<SocketAddr>,
@@ -52,7 +53,7 @@ pub struct Config {
 }
 
 /// A database that several nodes may share.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Database {
     /// Where it is.
     pub url: DatabaseUrl,
@@ -96,7 +97,7 @@ pub struct Pkcs11Files {
 }
 
 /// A certificate chain and its private key, both PEM.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The chain, the server's own certificate first.
     pub cert: PathBuf,
@@ -141,7 +142,7 @@ pub enum RefuseOverdue {
 
 /// One layer of settings: all of it optional. The comments are the help texts; the keys of the TOML file are the
 /// names of the flags.
-#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[derive(Args, Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Settings {
     /// Address to listen on, may be repeated [default: 127.0.0.1:8200]
@@ -200,10 +201,22 @@ pub struct Settings {
     /// What becomes of the ledger besides: only in the file.
     #[arg(skip)]
     pub audit: Audit,
+    /// Environments, each an instance of its own: only in the file, and only for `strongroom server`.
+    #[arg(skip)]
+    pub environment: BTreeMap<String, Settings>,
+}
+
+/// An instance of a server, which may have several.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Environment {
+    /// What it is called; `None` for the only one of a server without environments.
+    pub name: Option<Slug>,
+    /// Its settings.
+    pub settings: Settings,
 }
 
 /// The table `audit` of the file.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Audit {
     /// Copies of the ledger's leaves.
@@ -253,6 +266,21 @@ pub enum ConfigError {
     /// A PIN for nothing.
     #[error("--pkcs11-pin-file is of no use without --pkcs11-module")]
     NoModule,
+    /// An environment is not one.
+    #[error("the environment `{0}` {1}")]
+    Environment(String, &'static str),
+    /// Settings of nobody.
+    #[error(
+        "with environments, every setting but --log-format and --log-level belongs into one of them: `[environment.NAME]` in \
+         the file"
+    )]
+    BesideEnvironments,
+    /// Two instances in one place.
+    #[error("the environments `{0}` and `{1}` have the same `data`: give each its own")]
+    SharedData(String, String),
+    /// Only one is possible.
+    #[error("the file has environments: start them with `strongroom server`")]
+    Environments,
     /// Not a slug.
     #[error("--admin-slug: {0}")]
     AdminSlug(#[from] strongroom_base::SlugError),
@@ -317,7 +345,74 @@ impl Settings {
             audit: Audit {
                 copy: [self.audit.copy, lower.audit.copy].concat(),
             },
+            environment: if self.environment.is_empty() {
+                lower.environment
+            } else {
+                self.environment
+            },
         }
+    }
+
+    /// The environments that these settings describe, or the one that they are. What an environment does not say itself
+    /// has its default: none of it comes from another, or from beside them. Only the log is everyone's.
+    ///
+    /// # Errors
+    /// [`ConfigError::Environment`], [`ConfigError::BesideEnvironments`], [`ConfigError::SharedData`].
+    pub fn environments(self) -> Result<Vec<Environment>, ConfigError> {
+        if self.environment.is_empty() {
+            return Ok(vec![Environment {
+                name: None,
+                settings: self,
+            }]);
+        }
+        let log = Self {
+            log_format: self.log_format,
+            log_level: self.log_level,
+            ..Self::default()
+        };
+        let (environments, beside) = (
+            self.environment.clone(),
+            Self {
+                environment: BTreeMap::new(),
+                ..self
+            },
+        );
+        if beside != log {
+            return Err(ConfigError::BesideEnvironments);
+        }
+        let mut all: Vec<Environment> = Vec::new();
+        for (name, settings) in environments {
+            let wrong = |why| ConfigError::Environment(name.clone(), why);
+            let slug = Slug::new(&name)
+                .map_err(|_| wrong("is no name: small letters, digits and hyphens make one"))?;
+            if !settings.environment.is_empty() {
+                return Err(wrong("has environments of its own: put them beside it"));
+            }
+            if settings.log_format.is_some() || settings.log_level.is_some() {
+                return Err(wrong(
+                    "has a log of its own: one process has one, so say it above the environments",
+                ));
+            }
+            if settings.listen.is_empty() {
+                return Err(wrong("does not say where to `listen`"));
+            }
+            let data = settings
+                .data
+                .as_ref()
+                .ok_or_else(|| wrong("does not say where its `data` is"))?;
+            if let Some(other) = all
+                .iter()
+                .find(|other| other.settings.data.as_ref() == Some(data))
+            {
+                let other = other.name.as_ref().map_or_else(String::new, ToString::to_string);
+                return Err(ConfigError::SharedData(other, name));
+            }
+            all.push(Environment {
+                name: Some(slug),
+                settings: settings.over(log.clone()),
+            });
+        }
+        Ok(all)
     }
 
     /// Fills in the defaults and checks the whole.
@@ -325,6 +420,9 @@ impl Settings {
     /// # Errors
     /// [`ConfigError`], all variants but `Syntax`.
     pub fn complete(self, surroundings: Surroundings<'_>) -> Result<Config, ConfigError> {
+        if !self.environment.is_empty() {
+            return Err(ConfigError::Environments);
+        }
         let listen = if self.listen.is_empty() {
             vec![DEFAULT_ADDRESS]
         } else {
@@ -618,6 +716,70 @@ mod tests {
     }
 
     #[test]
+    fn environments_share_nothing_but_the_log() {
+        let text = "log-level = 'warn'\n[environment.dev]\nlisten = ['127.0.0.1:1']\ndata = '/dev-data'\n\
+                    open-registration = true\n[environment.prod]\nlisten = ['127.0.0.1:2']\ndata = '/prod-data'\n\
+                    tls-cert = '/c'\ntls-key = '/k'";
+        let all = toml(text).environments().unwrap();
+        let configs: Vec<_> = all
+            .into_iter()
+            .map(|environment| {
+                (
+                    environment.name.unwrap().to_string(),
+                    environment.settings.complete(HOME).unwrap(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            configs.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+            ["dev", "prod"]
+        );
+        let (dev, prod) = (&configs[0].1, &configs[1].1);
+        assert_eq!((dev.log_level, prod.log_level), (LogLevel::Warn, LogLevel::Warn));
+        assert!(dev.open_registration && !prod.open_registration && dev.tls.is_none() && prod.tls.is_some());
+        assert_ne!(dev.data_dir, prod.data_dir);
+        let one = toml("data = '/d'").environments().unwrap();
+        assert!(matches!(&one[..], [Environment { name: None, .. }]));
+    }
+
+    #[test]
+    fn environments_that_are_none_are_refused() {
+        let whole = "listen = ['127.0.0.1:1']\ndata = '/d'";
+        for (text, says) in [
+            (
+                format!("[environment.a]\n{whole}\n[environment.b]\n{whole}"),
+                "`a` and `b` have the same `data`",
+            ),
+            (
+                "[environment.a]\ndata = '/d'".to_owned(),
+                "`a` does not say where to `listen`",
+            ),
+            (
+                "[environment.a]\nlisten = ['127.0.0.1:1']".to_owned(),
+                "where its `data` is",
+            ),
+            (format!("[environment.'A b']\n{whole}"), "`A b` is no name"),
+            (
+                format!("data = '/d'\n[environment.a]\n{whole}"),
+                "belongs into one of them",
+            ),
+            (
+                format!("[environment.a]\n{whole}\nlog-level = 'warn'"),
+                "a log of its own",
+            ),
+            (
+                format!("[environment.a]\n{whole}\n[environment.a.environment.b]\n{whole}"),
+                "of its own",
+            ),
+        ] {
+            let error = toml(&text).environments().unwrap_err().to_string();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+        let up = refusal(&format!("[environment.a]\n{whole}"));
+        assert!(up.contains("`strongroom server`"), "{up}");
+    }
+
+    #[test]
     fn a_mistake_in_the_file_is_pointed_at() {
         let check = |text: &str, expected: &str| {
             let error = Settings::from_toml(text, Path::new("s.toml"))
@@ -634,6 +796,10 @@ mod tests {
             "s.toml:2:1: `lisen`: unknown field `lisen`, expected one of `listen`",
         );
         check("data = ", "s.toml:1:8: ");
+        check(
+            "[environment.dev]\ndata = 'd'\n  dtaa = 'e'",
+            "s.toml:3:3: `environment.dev.dtaa`: unknown field `dtaa`",
+        );
         check(
             "log-level = 'loud'",
             "s.toml:1:13: `log-level`: unknown variant `loud`",

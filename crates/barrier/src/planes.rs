@@ -5,7 +5,7 @@
 //! | system `01` | a fixed ASCII name | that the row is there |
 //! | names `02` | workspace u32 ‖ mount u32 ‖ (u16 length ‖ token)… | how many names, their depth and lengths |
 //! | ordered `03` | workspace u32 ‖ kind u8 ‖ clear numbers and random ids | times and counts |
-//! | outbox `04` | revision u64 | counts; owned by `storage` |
+//! | outbox `04` | node u32 ‖ revision u64 | counts; owned by `storage` |
 //!
 //! Numbers are big-endian, so that key order is number order.
 
@@ -61,7 +61,7 @@ pub enum Kind {
     SessionOf = 5,
     /// core: workspace ‖ mount id → the mount.
     Mount = 6,
-    /// core: ledger generation u32 → the seed of the key that signs its checkpoints.
+    /// core: (node u32, but for the first ‖) ledger generation u32 → the seed of the key that signs its checkpoints.
     LedgerKey = 7,
     /// core: number u32 → the key that signs JSON web tokens.
     TokenKey = 8,

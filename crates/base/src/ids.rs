@@ -104,6 +104,19 @@ numbered_id!(/// A tenant of the instance.
     WorkspaceId);
 numbered_id!(/// A mount of a workspace, in storage keys.
     MountId);
+numbered_id!(/// One of the servers that serve an instance, each with a data directory and a ledger of its own.
+    NodeId);
+
+impl NodeId {
+    /// The node that makes an instance; the only one unless storage is shared.
+    pub const FIRST: Self = Self(1);
+}
+
+impl std::fmt::Display for NodeId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// Marks the number of the place beside a mount; mounts have at most [`crate::limits::MOUNTS`] numbers.
 const ASIDE: u32 = 1 << 31;

@@ -12,7 +12,8 @@ mod rng;
 pub use causes::with_causes;
 pub use clock::{Clock, ManualClock, Monotonic, SystemClock, Timestamp, Ttl};
 pub use ids::{
-    IdText, InstanceId, LeaseId, MountId, MountUid, PrincipalId, RequestId, SecretId, WorkspaceId, base62,
+    IdText, InstanceId, LeaseId, MountId, MountUid, NodeId, PrincipalId, RequestId, SecretId, WorkspaceId,
+    base62,
 };
 pub use name::{Name, NameError, Slug, SlugError};
 pub use rng::{Rng, SystemRng};

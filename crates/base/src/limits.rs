@@ -115,6 +115,16 @@ pub const TOMBSTONES_KEPT: Ttl = Ttl::from_secs(600);
 pub const TOMBSTONES_EVERY: Ttl = Ttl::from_secs(60);
 /// Tombstones removed at once.
 pub const TOMBSTONES_BATCH: usize = 10_000;
+/// Nodes that ever joined an instance.
+pub const NODES: u32 = 1_000;
+/// How often a node says that it lives.
+pub const NODE_BEAT: Ttl = Ttl::from_secs(2);
+/// A node that was not heard of for this long is taken for dead: others take over the records that it left.
+pub const NODE_TTL: Ttl = Ttl::from_secs(6);
+/// How often the lock of what must be done once is renewed or looked at.
+pub const LOCK_RENEW: Ttl = Ttl::from_secs(2);
+/// That lock is taken over once it was not renewed for this long.
+pub const LOCK_TTL: Ttl = Ttl::from_secs(6);
 /// The file that takes room on the disk, to give it back when the disk is nearly full.
 pub const RESERVE_BYTES: u64 = 64 << 20;
 /// With less than this free on the disk, the reserve is freed, and only what removes is stored.
@@ -162,18 +172,18 @@ pub const FOLLOWER_PAUSE_MAX: Ttl = Ttl::from_secs(5 * 60);
 
 /// Epochs of KEKs that are kept. More rotations are refused until a rewrap has dropped those that nothing uses.
 pub const KEY_EPOCHS: usize = 1_000;
-/// Rows that one commit of a rewrap seals anew.
-pub const REWRAP_ROWS: usize = 1_000;
+/// Rows that one commit of a rewrap seals anew: with the row that says how far it is, they fill five leaves.
+pub const REWRAP_ROWS: usize = 5 * LEAF_ROWS - 1;
 /// Rows that a rewrap reads at once.
-pub const REWRAP_PAGE: usize = 250;
+pub const REWRAP_PAGE: usize = 500;
 /// As many of those that hold long values.
 pub const REWRAP_PAYLOADS: usize = 8;
 /// Bytes of rows that one commit of a rewrap seals anew; it may be one row that is longer.
 pub const REWRAP_BYTES: usize = 1 << 20;
-/// A commit of a rewrap begins no sooner than this after the one before.
-pub const REWRAP_EVERY: Ttl = Ttl::from_millis(75);
-/// Pause before a rewrap that failed goes on.
-pub const REWRAP_RETRY: Ttl = Ttl::from_secs(5);
+/// A commit of a rewrap begins no sooner than this after the one before. It takes about 13 ms of processor time.
+pub const REWRAP_EVERY: Ttl = Ttl::from_millis(72);
+/// How often a node looks whether there is a rewrap to go on with: one that failed, or that another node was asked for.
+pub const REWRAP_LOOK: Ttl = Ttl::from_secs(5);
 /// Times that a change is sealed anew because its workspace's keys changed while it was on its way.
 pub const KEY_CHANGES_MET: usize = 8;
 
@@ -223,3 +233,15 @@ pub const SLOT_CHECK_EVERY: Ttl = Ttl::from_hours(24);
 pub const TOKEN_TIMEOUT: Ttl = Ttl::from_secs(20);
 /// System rows of an instance that are copied for a drill: keys and what an instance says of itself.
 pub const SYSTEM_ROWS: usize = 10_000;
+/// Records that are kept of requests while an instance is sealed or not made yet; further ones are counted.
+pub const STANDBY_RECORDS: usize = 10_000;
+/// How often such records are made durable.
+pub const STANDBY_SYNC: Ttl = Ttl::from_secs(1);
+/// What requests in flight get to end when an instance is sealed.
+pub const SEAL_DRAIN: Ttl = Ttl::from_secs(5);
+/// Pause before the slots that open unattended are tried again; it doubles with each attempt.
+pub const UNSEAL_PAUSE: Ttl = Ttl::from_millis(500);
+/// The longest such pause.
+pub const UNSEAL_PAUSE_MAX: Ttl = Ttl::from_secs(30);
+/// When to come back while another passphrase is being tried.
+pub const PASSPHRASE_BUSY: Ttl = Ttl::from_secs(2);

@@ -9,6 +9,7 @@ mod http;
 pub mod keys;
 pub mod native;
 pub mod people;
+pub mod seal;
 pub mod secrets;
 pub mod slots;
 mod wire;

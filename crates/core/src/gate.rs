@@ -61,10 +61,16 @@ impl Core {
         &self.surroundings.ledger
     }
 
-    /// What is overdue, as of the last look: for metrics and those who are told.
+    /// What is overdue, as of this node's last look: for metrics.
     #[must_use]
     pub fn overdue(&self) -> watch::Receiver<OverdueList> {
         self.upkeep.overdue()
+    }
+
+    /// The same for those who are told. Of several nodes one has it: the one that does what is done once.
+    #[must_use]
+    pub fn overdue_to_tell(&self) -> watch::Receiver<OverdueList> {
+        self.upkeep.to_tell()
     }
 
     /// Does at once what is otherwise done from time to time: purges what was removed long ago, and looks what is overdue.
@@ -278,7 +284,7 @@ fn refuse(record: &RequestRecord, denied: Denied) -> Error {
 }
 
 /// The word of the ledger for how a request ended.
-fn outcome<T>(result: &Result<T, Error>) -> Outcome {
+pub(crate) fn outcome<T>(result: &Result<T, Error>) -> Outcome {
     match result {
         Ok(_) => Outcome::Ok,
         Err(Error::Unauthenticated(_)) => Outcome::Unauthenticated,
@@ -287,7 +293,13 @@ fn outcome<T>(result: &Result<T, Error>) -> Outcome {
         Err(Error::Conflict(_)) => Outcome::Conflict,
         Err(Error::Invalid { .. } | Error::TooLarge { .. }) => Outcome::Invalid,
         Err(Error::RateLimited { .. }) => Outcome::RateLimited,
-        Err(Error::Unavailable(_) | Error::Full | Error::AuditUnavailable(_)) => Outcome::Unavailable,
+        Err(
+            Error::Unavailable(_)
+            | Error::Full
+            | Error::AuditUnavailable(_)
+            | Error::Sealed
+            | Error::NotInitialized,
+        ) => Outcome::Unavailable,
         Err(Error::Internal(_)) => Outcome::Error,
     }
 }

@@ -2,16 +2,16 @@
 //! restored from a backup.
 
 use minicbor::{Decode, Encode};
-use strongroom_barrier::{Barrier, Kind, Record, RootKey, View};
-use strongroom_base::{RequestId, WorkspaceId};
+use strongroom_barrier::{Barrier, Kind, Record, RootKey, StorageKey, planes};
+use strongroom_base::{NodeId, RequestId, WorkspaceId};
 use strongroom_identity::SLUGS;
 use strongroom_ledger::{Birth, OpenedLedger, Predecessor, Record as AuditRecord, generation_of};
 use strongroom_secret::Key;
-use strongroom_storage::{Change, Storage};
+use strongroom_storage::{Change, Precondition, Storage};
 use strongroom_tlog::{Hash, verify_consistency};
 
 use crate::instance::LedgerFields;
-use crate::superblock::Superblock;
+use crate::nodes::{NodeRecord, node_key};
 use crate::{Core, Foundations, OpenError};
 
 /// The seed of the key that signs a generation's checkpoints.
@@ -26,19 +26,29 @@ pub(crate) struct LedgerKeyRecord {
 
 impl Record for LedgerKeyRecord {}
 
-/// Where the key of a generation is.
-pub(crate) fn ledger_key(view: &View, generation: u32) -> strongroom_barrier::StorageKey {
-    view.ordered(Kind::LedgerKey, &[&generation.to_be_bytes()])
+/// The generation that a node's first ledger is.
+pub(crate) const FIRST_GENERATION: u32 = 1;
+
+/// Where the key of a generation of a node's ledger is. Those of the first node are where they were while there could
+/// be no other.
+pub(crate) fn ledger_key(node: NodeId, generation: u32) -> StorageKey {
+    let (number, generation) = (node.0.to_be_bytes(), generation.to_be_bytes());
+    let parts: &[&[u8]] = if node == NodeId::FIRST {
+        &[&generation]
+    } else {
+        &[&number, &generation]
+    };
+    planes::ordered(WorkspaceId::SYSTEM, Kind::LedgerKey, parts)
 }
 
 /// Refuses a ledger and a storage of which one knows more of the other than there is.
 pub(crate) async fn refuse_rollback(
-    superblock: &Superblock,
+    node: &NodeRecord,
     ledger: &OpenedLedger,
     storage: &dyn Storage,
 ) -> Result<(), OpenError> {
     let position = ledger.position();
-    if let Some(known) = &superblock.checkpoint {
+    if let Some(known) = &node.checkpoint {
         let newest = &position.checkpoint;
         if newest.size < known.size {
             return Err(OpenError::LedgerRolledBack {
@@ -61,35 +71,32 @@ pub(crate) async fn refuse_rollback(
 }
 
 impl Core {
-    /// Begins a new generation of the ledger, because the operator says that the instance was restored, and why: with
-    /// one commit that says what its first leaf is. The next [`Core::open`], with the superblock that this gives, sets the
-    /// log so far aside and publishes that leaf; a crash in between leaves that to a later one. Blocks on files.
+    /// Begins a new generation of this node's ledger, because the operator says that the instance was restored, and
+    /// why: with one commit that says what its first leaf is. The next [`Core::open`] sets the log so far aside and
+    /// publishes that leaf; a crash in between leaves that to a later one. Blocks on files.
     ///
     /// # Errors
     /// [`OpenError`]; nothing was changed, or the fate of the commit is unknown.
     pub async fn accept_restored(
         foundations: &Foundations,
-        superblock: &Superblock,
         root: &RootKey,
         reason: &str,
-    ) -> Result<Superblock, OpenError> {
+    ) -> Result<(), OpenError> {
         let Foundations {
             data_dir,
             storage,
+            node,
             journal,
             clock,
             rng,
             ..
         } = foundations;
+        let (node, revision) = NodeRecord::read(&**storage, node.id()).await?;
         let barrier = Barrier::open(storage.clone(), root, rng.clone()).await?;
         let view = barrier.view(WorkspaceId::SYSTEM, SLUGS).await?;
         let before = Predecessor::of(data_dir);
         let theirs = before.origin.as_deref().and_then(generation_of).unwrap_or(0);
-        let next = Superblock {
-            generation: superblock.generation.max(theirs).saturating_add(1),
-            checkpoint: None,
-            ..superblock.clone()
-        };
+        let generation = node.generation.max(theirs).saturating_add(1);
         let mut record = AuditRecord::open(
             RequestId::generate(&**clock, &**rng),
             "ledger.restored",
@@ -98,20 +105,31 @@ impl Core {
         );
         record.set_reason(reason);
         if let Some(last) = &before.checkpoint {
-            record.touch(&format!("{} {} {}", last.origin, last.size, last.root));
+            record.touch(format!("{} {} {}", last.origin, last.size, last.root));
         }
         let head = strongroom_storage::head(&**storage).await?;
-        let cipher = LedgerFields(barrier);
+        let cipher = LedgerFields(barrier.clone());
         let birth = Birth::after(&before, &record, head, journal, &cipher, &**rng);
+        let birth = birth.map_err(strongroom_ledger::LedgerError::from)?;
+        let next = NodeRecord {
+            // What the log before has, published or not, no other node may take either.
+            claimed: node.claimed.max(birth.drained().0),
+            ..NodeRecord::new(node.node, generation)
+        };
         let seed = Key::fill(|seed| rng.fill(seed));
         let record = LedgerKeyRecord {
             seed,
-            birth: Some(birth.map_err(strongroom_ledger::LedgerError::from)?),
+            birth: Some(birth),
         };
         let mut change = Change::default();
-        view.put(&mut change, &ledger_key(&view, next.generation), &record)?;
+        change.preconditions.push(Precondition {
+            key: node_key(node.node).as_bytes().to_vec(),
+            revision: Some(revision),
+        });
+        view.put(&mut change, &ledger_key(next.node, next.generation), &record)?;
         change.puts.push(next.to_row());
+        barrier.fence(&mut change).await?;
         storage.commit(change).await?;
-        Ok(next)
+        Ok(())
     }
 }

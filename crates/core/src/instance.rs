@@ -5,40 +5,46 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use strongroom_auth_password::{Passwords, SetError};
 use strongroom_barrier::{Barrier, BarrierError, Kind, Place, RootKey};
-use strongroom_base::{Clock, InstanceId, MountId, RequestId, Rng, Slug, WorkspaceId};
+use strongroom_base::{Clock, InstanceId, MountId, NodeId, RequestId, Rng, Slug, WorkspaceId, limits};
 use strongroom_identity::{Directory, Invitations, Principal, SLUGS, Sessions};
 use strongroom_ledger::{
-    Config, FieldCipher, Journal, Ledger, OpenedLedger, Outcome, PublishError, ReadError,
+    Config, FieldCipher, Journal, Ledger, LedgerRow, OpenedLedger, Origin, Outcome, PublishError, ReadError,
     Record as AuditRecord, SealError,
 };
 use strongroom_policy::{Role, Strictness};
 use strongroom_sdk::{Error, RowAtRest, RowFlaw, RowKeeper, Space, Surroundings, Ties};
 use strongroom_secret::{Key, SecretBytes, SecretText};
-use strongroom_storage::{Change, CommitError, Storage, Unavailable};
+use strongroom_storage::{Change, CommitError, Precondition, Storage, Unavailable};
 use strongroom_tlog::{NoteError, Signer};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::accounts::Accounts;
 use crate::audit::Audit;
-use crate::generation::{LedgerKeyRecord, ledger_key, refuse_rollback};
+use crate::chores::{Chores, heart};
+use crate::generation::{FIRST_GENERATION, LedgerKeyRecord, ledger_key, refuse_rollback};
+use crate::inspection::NotALog;
 use crate::keys::{Keys, Rewrapper};
 use crate::mounts::{self, Mounts, PATHS};
-use crate::superblock::{FORMAT, LastCheckpoint, Superblock, slots_key, superblock_key};
+use crate::nodes::{Node, NodeRecord, is_bookkeeping, node_key};
+use crate::operators::Operators;
+use crate::superblock::{LastCheckpoint, Superblock, SuperblockError, slots_key, superblock_key};
 use crate::tokens::{TokenKey, TokenKeyRecord};
 use crate::upkeep::Upkeeper;
-use crate::{Core, Engines, expiry, keys};
+use crate::{Core, Engines, keys};
 
 /// The app that 1Backend clients use when they name none.
 pub const UNNAMED_APP: &str = "unnamed";
-const FIRST_GENERATION: u32 = 1;
 
 /// What an instance stands on.
+#[derive(Clone)]
 pub struct Foundations {
     /// Where its data is: the ledger and the journal lie here.
     pub data_dir: PathBuf,
     /// Its storage.
     pub storage: Arc<dyn Storage>,
+    /// Which of its nodes this is.
+    pub node: Node,
     /// Its journal, opened before storage because storage syncs it.
     pub journal: Arc<Journal>,
     /// Time.
@@ -98,6 +104,32 @@ pub enum OpenError {
     /// The admin's password.
     #[error("the admin's password {0}")]
     Password(#[from] SetError),
+    /// The superblock.
+    #[error(transparent)]
+    Superblock(#[from] SuperblockError),
+    /// Storage does not know this node.
+    #[error(
+        "storage has no readable record of node {0}: give the --data of a node that it has, or an empty folder to join \
+         as a new one"
+    )]
+    NoNode(NodeId),
+    /// Every start with an empty data directory makes a node.
+    #[error(
+        "the instance has had {} nodes, and can have no more: give the --data of one of them",
+        limits::NODES
+    )]
+    TooManyNodes,
+    /// A folder is not what the operator takes it for.
+    #[error("`{}` cannot be used as a further ledger: {why}", .dir.display())]
+    FurtherLedger {
+        /// The folder.
+        dir: PathBuf,
+        /// What is wrong with it.
+        why: NotALog,
+    },
+    /// Somebody else made an instance in this storage at the same moment.
+    #[error("another server has just made an instance in this storage: start again to join it")]
+    Made,
     /// A fault of ours.
     #[error(transparent)]
     Internal(#[from] Error),
@@ -163,6 +195,13 @@ impl RowKeeper for InstanceRows {
                 let superblock = Superblock::from_bytes(row.value());
                 superblock.map_err(|_| RowFlaw::Contradiction("it is no superblock of this version"))?;
             }
+            Place::System(name) if name.starts_with("node/") => {
+                let node =
+                    NodeRecord::from_bytes(row.value()).filter(|node| *row.key() == node_key(node.node));
+                node.ok_or(RowFlaw::Contradiction("it is no record of that node"))?;
+            }
+            // What lives puts it again and again; nobody reads it but for its revision.
+            Place::System(_) if is_bookkeeping(row.key().as_bytes()) => {}
             Place::Ordered {
                 workspace: WorkspaceId::SYSTEM,
                 kind: Kind::LedgerKey,
@@ -202,13 +241,14 @@ impl Core {
         let mut change = Change::default();
         let workspaces = [WorkspaceId::SYSTEM, WorkspaceId::DEFAULT];
         let barrier = Barrier::create(storage.clone(), &new.root, &workspaces, rng.clone(), &mut change)?;
-        let superblock = Superblock {
-            format: FORMAT,
-            instance: new.id,
-            generation: FIRST_GENERATION,
-            checkpoint: None,
-        };
-        change.puts.push(superblock.to_row());
+        // Of several that find an empty storage, one makes the instance.
+        change.preconditions.push(Precondition {
+            key: superblock_key().as_bytes().to_vec(),
+            revision: None,
+        });
+        change.puts.push(Superblock::new(new.id).to_row());
+        let node = NodeRecord::new(foundations.node.id(), FIRST_GENERATION);
+        change.puts.push(node.to_row());
         change.puts.push((slots_key().as_bytes().to_vec(), new.slots));
 
         let slugs = barrier.view(WorkspaceId::SYSTEM, SLUGS).await?;
@@ -233,14 +273,18 @@ impl Core {
 
         let seed = Key::fill(|seed| rng.fill(seed));
         let record = LedgerKeyRecord { seed, birth: None };
-        slugs.put(&mut change, &ledger_key(&slugs, FIRST_GENERATION), &record)?;
+        slugs.put(&mut change, &ledger_key(node.node, FIRST_GENERATION), &record)?;
 
-        let ledger = open_ledger(&foundations, &barrier, &superblock, record)?.start();
+        let ledger = open_ledger(&foundations, &barrier, new.id, &node, record)?;
         let id = RequestId::generate(&**clock, &**rng);
         let born = AuditRecord::open(id, "instance.create", clock.now(), "");
-        change.note = Some(ledger.note(&born, Outcome::Ok, &change)?);
-        storage.commit(change).await?;
-        Self::assemble(&foundations, barrier, ledger, settings, engines).await
+        let note = ledger.note(&born, Outcome::Ok, &change)?;
+        change.notes.push(note);
+        match storage.commit(change).await {
+            Err(CommitError::Conflict) => return Err(OpenError::Made),
+            made => made?,
+        };
+        Self::assemble(&foundations, barrier, ledger.start(), settings, engines).await
     }
 
     /// Opens the instance that `superblock` describes with its root key.
@@ -254,8 +298,12 @@ impl Core {
         settings: Settings,
         engines: Engines,
     ) -> Result<Arc<Self>, OpenError> {
-        let (barrier, ledger) = unlock(&foundations, superblock, root).await?;
-        refuse_rollback(superblock, &ledger, &*foundations.storage).await?;
+        let Unlocked {
+            barrier,
+            ledger,
+            node,
+        } = unlock(&foundations, superblock, root).await?;
+        refuse_rollback(&node, &ledger, &*foundations.storage).await?;
         Self::assemble(&foundations, barrier, ledger.start(), settings, engines).await
     }
 
@@ -304,24 +352,39 @@ impl Core {
             settings,
         };
         let wake = Arc::new(Notify::new());
-        let rewrapper = Rewrapper::new(surroundings.clone(), slugs.clone(), wake.clone());
-        let keys_engine = Keys::new(barrier, slugs, wake);
         let (stop, stopped) = watch::channel(false);
-        let upkeep = Upkeeper::new(surroundings.clone(), mounts.clone(), engines.tended.clone());
-        let upkeep = Arc::new(upkeep);
-        let expiry = tokio::spawn(expiry::run(
+        let node = foundations.node;
+        let chores = Chores::new(surroundings.clone(), sessions.clone(), node, wake.clone());
+        let rewrapper = Rewrapper::new(surroundings.clone(), slugs.clone(), wake.clone(), chores.fence());
+        let upkeep = Arc::new(Upkeeper::new(
             surroundings.clone(),
-            sessions.clone(),
-            stopped.clone(),
+            mounts.clone(),
+            engines.tended.clone(),
+            chores.fence(),
         ));
-        let tending = tokio::spawn(upkeep.clone().run(stopped.clone()));
-        let rewrap = tokio::spawn(keys::run(rewrapper, stopped));
+        let keys_engine = Keys::new(barrier, slugs, wake);
+        let mut loops = vec![
+            tokio::spawn(upkeep.clone().run(stopped.clone())),
+            tokio::spawn(keys::run(rewrapper, stopped.clone())),
+            tokio::spawn(chores.run(stopped.clone())),
+        ];
+        if node.is_shared() {
+            loops.push(tokio::spawn(heart::beat(
+                surroundings.clone(),
+                node.id(),
+                stopped,
+            )));
+        }
         let running = Running {
             stop,
-            loops: Mutex::new(vec![expiry, tending, rewrap]),
+            loops: Mutex::new(loops),
         };
         let audit = Audit::new(&surroundings, engines.judge.clone());
-        let engines = engines.with(accounts).with(audit).with(keys_engine);
+        let engines = engines
+            .with(accounts)
+            .with(audit)
+            .with(keys_engine)
+            .with(Operators);
         Ok(Arc::new(Self {
             surroundings,
             sessions,
@@ -334,42 +397,67 @@ impl Core {
     }
 }
 
-/// The barrier of the instance that `superblock` describes, opened with its root key, and the ledger, which is not
-/// growing.
+/// An instance that its root key has opened.
+pub(crate) struct Unlocked {
+    pub(crate) barrier: Arc<Barrier>,
+    /// The ledger of this node, which is not growing.
+    pub(crate) ledger: OpenedLedger,
+    /// What storage knows of this node.
+    pub(crate) node: NodeRecord,
+}
+
+/// Opens the instance that `superblock` describes with its root key.
 pub(crate) async fn unlock(
     foundations: &Foundations,
     superblock: &Superblock,
     root: &RootKey,
-) -> Result<(Arc<Barrier>, OpenedLedger), OpenError> {
+) -> Result<Unlocked, OpenError> {
     let Foundations { storage, rng, .. } = foundations;
+    let (node, _) = NodeRecord::read(&**storage, foundations.node.id()).await?;
     let barrier = Barrier::open(storage.clone(), root, rng.clone()).await?;
-    let view = barrier.view(WorkspaceId::SYSTEM, SLUGS).await?;
     // Loads the workspace's keys, so that records of refusals can be sealed under them from the first request on; and if
     // they are damaged, that is said before anything begins.
     barrier.view(WorkspaceId::DEFAULT, MountId(1)).await?;
-    let stored = view
-        .get::<LedgerKeyRecord>(&ledger_key(&view, superblock.generation))
-        .await?;
-    let record = stored
-        .ok_or_else(|| BarrierError::Missing("the ledger's key".into()))?
-        .record;
-    let ledger = open_ledger(foundations, &barrier, superblock, record)?;
-    Ok((barrier, ledger))
+    let record = ledger_key_of(&barrier, &node).await?;
+    let ledger = open_ledger(foundations, &barrier, superblock.instance, &node, record)?;
+    Ok(Unlocked {
+        barrier,
+        ledger,
+        node,
+    })
+}
+
+/// The key of the ledger of `node`.
+pub(crate) async fn ledger_key_of(
+    barrier: &Arc<Barrier>,
+    node: &NodeRecord,
+) -> Result<LedgerKeyRecord, BarrierError> {
+    let view = barrier.view(WorkspaceId::SYSTEM, SLUGS).await?;
+    let key = ledger_key(node.node, node.generation);
+    let stored = view.get::<LedgerKeyRecord>(&key).await?;
+    let missing = || BarrierError::Missing("the ledger's key".into());
+    Ok(stored.ok_or_else(missing)?.record)
+}
+
+/// The name of the ledger of `node`.
+pub(crate) fn origin_of(instance: InstanceId, node: &NodeRecord) -> Origin {
+    Origin {
+        instance,
+        node: node.node,
+        generation: node.generation,
+    }
 }
 
 fn open_ledger(
     foundations: &Foundations,
     barrier: &Arc<Barrier>,
-    superblock: &Superblock,
+    instance: InstanceId,
+    node: &NodeRecord,
     record: LedgerKeyRecord,
 ) -> Result<OpenedLedger, OpenError> {
-    // The node's part of the origin is 1 until there is a second node.
-    let origin = format!("{}/1/{}", superblock.instance, superblock.generation);
-    let is_known = superblock.checkpoint.is_some();
-    let superblock = Superblock {
-        checkpoint: None,
-        ..superblock.clone()
-    };
+    let origin = origin_of(instance, node).to_string();
+    let is_known = node.checkpoint.is_some();
+    let (id, generation) = (node.node, node.generation);
     Ok(Ledger::open(Config {
         data_dir: foundations.data_dir.clone(),
         signer: Signer::from_seed(&origin, &record.seed)?,
@@ -377,19 +465,23 @@ fn open_ledger(
         birth: record.birth.filter(|_| !is_known),
         journal: foundations.journal.clone(),
         storage: foundations.storage.clone(),
-        checkpoint_row: Box::new(move |checkpoint| {
-            let last = LastCheckpoint {
-                size: checkpoint.size,
-                root: checkpoint.root.0,
-            };
-            Some(
-                Superblock {
+        node: id,
+        row: LedgerRow {
+            key: node_key(id).as_bytes().to_vec(),
+            value: Box::new(move |checkpoint, claimed| {
+                let last = LastCheckpoint {
+                    size: checkpoint.size,
+                    root: checkpoint.root.0,
+                };
+                let record = NodeRecord {
+                    claimed: claimed.0,
                     checkpoint: Some(last),
-                    ..superblock.clone()
-                }
-                .to_row(),
-            )
-        }),
+                    ..NodeRecord::new(id, generation)
+                };
+                record.to_bytes()
+            }),
+            is_shared: foundations.node.is_shared(),
+        },
         cipher: Arc::new(LedgerFields(barrier.clone())),
         clock: foundations.clock.clone(),
         rng: foundations.rng.clone(),

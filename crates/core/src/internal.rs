@@ -1,4 +1,4 @@
-//! Changes that no request asks for: they have records of their own.
+//! Changes and events that no request asks for: they have records of their own.
 
 use strongroom_base::{PrincipalId, RequestId};
 use strongroom_ledger::{Outcome, Record};
@@ -27,4 +27,16 @@ pub(crate) async fn commit(
         note.map_err(|error| Error::AuditUnavailable(error.into()))
     };
     Ok(surroundings.commit(change, note).await??)
+}
+
+/// Leaves a record of `op`, which changed nothing, with its `reason`.
+///
+/// # Errors
+/// [`Error::AuditUnavailable`].
+pub(crate) async fn leave(surroundings: &Surroundings, op: &'static str, reason: &str) -> Result<(), Error> {
+    let id = RequestId::generate(&*surroundings.clock, &*surroundings.rng);
+    let mut record = Record::open(id, op, surroundings.clock.now(), "");
+    record.set_reason(reason);
+    let left = surroundings.ledger.close(record, Outcome::Ok).await;
+    left.map_err(|error| Error::AuditUnavailable(error.into()))
 }

@@ -4,24 +4,29 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod house;
 pub mod inspection;
 pub mod keys;
+pub mod operators;
 pub mod slots;
 pub mod superblock;
 
+mod chores;
 mod engines;
-mod expiry;
 mod gate;
 mod generation;
 mod instance;
 mod internal;
+mod lock;
 mod mounts;
+mod nodes;
 mod tokens;
 mod upkeep;
 
 pub use engines::Engines;
 pub use gate::{Core, Credential, Request};
 pub use instance::{Foundations, NewInstance, OpenError, Settings, UNNAMED_APP};
+pub use nodes::Node;
 pub use strongroom_policy::{Lapse, Strictness};
 pub use strongroom_sdk::{Room, Space};
 pub use tokens::{TokenForm, random_text};

@@ -11,6 +11,7 @@ use strongroom_sdk::{Error, Ground, Mount, MountTable, Overdue, Surroundings, Up
 use tokio::sync::watch;
 
 use crate::internal;
+use crate::lock::Fence;
 use crate::mounts::Mounts;
 
 /// A secret that is overdue, for those who are told: nothing of its value.
@@ -36,7 +37,11 @@ pub(crate) struct Upkeeper {
     surroundings: Arc<Surroundings>,
     mounts: Arc<Mounts>,
     engines: Vec<Arc<dyn Upkeep>>,
+    /// What is required of what is done once; `None` while another node does that.
+    fence: watch::Receiver<Option<Fence>>,
     overdue: watch::Sender<OverdueList>,
+    /// The same for those who are to be told once, not by each node.
+    to_tell: watch::Sender<OverdueList>,
 }
 
 impl Upkeeper {
@@ -44,23 +49,33 @@ impl Upkeeper {
         surroundings: Arc<Surroundings>,
         mounts: Arc<Mounts>,
         engines: Vec<Arc<dyn Upkeep>>,
+        fence: watch::Receiver<Option<Fence>>,
     ) -> Self {
         Self {
             surroundings,
             mounts,
             engines,
+            fence,
             overdue: watch::Sender::default(),
+            to_tell: watch::Sender::default(),
         }
     }
 
-    /// What is overdue, as of the last look.
+    /// What is overdue, as of this node's last look.
     pub(crate) fn overdue(&self) -> watch::Receiver<OverdueList> {
         self.overdue.subscribe()
     }
 
+    /// What is overdue, as of the last look of the node that does what is done once.
+    pub(crate) fn to_tell(&self) -> watch::Receiver<OverdueList> {
+        self.to_tell.subscribe()
+    }
+
     /// Runs until `stopped` says so.
     pub(crate) async fn run(self: Arc<Self>, mut stopped: watch::Receiver<bool>) {
+        let mut fence = self.fence.clone();
         loop {
+            let is_for_others = fence.borrow_and_update().is_none();
             if let Err(error) = self.tend().await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
@@ -70,12 +85,15 @@ impl Upkeeper {
             tokio::select! {
                 _ = stopped.wait_for(|stopped| *stopped) => return,
                 () = tokio::time::sleep(Duration::from(limits::UPKEEP_EVERY)) => {}
+                // It became this node's work.
+                Ok(_) = fence.wait_for(Option::is_some), if is_for_others => {}
             }
         }
     }
 
     /// Does what is due.
     pub(crate) async fn tend(&self) -> Result<(), Error> {
+        let fence = self.fence.borrow().clone();
         let any = self.mounts.by_id(WorkspaceId::DEFAULT, MountId(1)).await?;
         let mut all = Vec::new();
         for engine in &self.engines {
@@ -84,20 +102,23 @@ impl Upkeeper {
             for overdue in engine.overdue(&ground).await? {
                 all.push(self.named(overdue).await?);
             }
-            while let Some(change) = engine.purge(&ground).await? {
+            let Some(fence) = &fence else {
+                continue;
+            };
+            while let Some(mut change) = engine.purge(&ground).await? {
+                fence.guard(&mut change);
                 match internal::commit(&self.surroundings, "secret.purge", None, change).await {
-                    // Somebody has had one back.
+                    // Somebody has had one back, or another node does this now.
                     Err(Error::Conflict(_)) => break,
                     done => done?,
                 }
             }
         }
         let all = Arc::new(all);
-        self.overdue.send_if_modified(|known| {
-            let is_new = *known != all;
-            *known = all;
-            is_new
-        });
+        if fence.is_some() {
+            publish(&self.to_tell, all.clone());
+        }
+        publish(&self.overdue, all);
         Ok(())
     }
 
@@ -111,6 +132,15 @@ impl Upkeeper {
             owner: owner.map(|owner| owner.record.slug.clone()),
         })
     }
+}
+
+/// Tells of `all` where that is something new.
+fn publish(to: &watch::Sender<OverdueList>, all: OverdueList) {
+    to.send_if_modified(|known| {
+        let is_new = *known != all;
+        *known = all;
+        is_new
+    });
 }
 
 #[async_trait]

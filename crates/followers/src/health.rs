@@ -2,8 +2,8 @@
 
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -124,13 +124,33 @@ impl Metrics {
     }
 }
 
+/// The metrics of the followers that run now, if any do: a ledger closes and opens again, and a registry is made once.
+#[derive(Clone, Debug, Default)]
+pub struct FollowerMetrics(Arc<Mutex<Option<Metrics>>>);
+
+impl FollowerMetrics {
+    /// Tells of `metrics` from now on.
+    pub(crate) fn set(&self, metrics: Option<Metrics>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = metrics;
+    }
+}
+
+impl Collector for FollowerMetrics {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(metrics) => metrics.encode(encoder),
+            None => Ok(()),
+        }
+    }
+}
+
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
     }
 }
 
-impl Collector for Metrics {
+impl Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let size = self.ledger.position().checkpoint.size;
         let lag = (

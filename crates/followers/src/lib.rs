@@ -14,18 +14,18 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use prometheus_client::registry::Registry;
 use strongroom_ledger::Ledger;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 
 pub use copies::{CopyConfig, CopyConfigError};
-pub use webhook::{Notice, Notices, WebhookConfig, WebhookUrl, WebhookUrlError};
+pub use health::FollowerMetrics;
+pub use webhook::{GivenUp, Notice, Notices, WebhookConfig, WebhookUrl, WebhookUrlError};
 pub use witness::{WitnessConfig, WitnessUrlError};
 
 use copies::AuditCopy;
 use health::{Health, Metrics};
-use webhook::{GivenUp, Webhook};
+use webhook::Webhook;
 use witness::Witness;
 use witnesses::Witnesses;
 
@@ -49,11 +49,18 @@ pub enum StartError {
 /// The running followers; they end when this is dropped.
 pub struct Followers {
     _tasks: JoinSet<()>,
+    metrics: FollowerMetrics,
+}
+
+impl Drop for Followers {
+    fn drop(&mut self) {
+        self.metrics.set(None);
+    }
 }
 
 impl Followers {
-    /// Starts asking `witnesses` and making `copies` on the current Tokio runtime, and registers the metrics. `data_dir` is
-    /// where the copies' cursors are, in `copies/`.
+    /// Starts asking `witnesses` and making `copies` on the current Tokio runtime, of which `told` tells from then on. `data_dir`
+    /// is where the copies' cursors are, in `copies/`.
     ///
     /// # Errors
     /// [`StartError`].
@@ -62,7 +69,7 @@ impl Followers {
         witnesses: &[WitnessConfig],
         copies: &[CopyConfig],
         data_dir: &Path,
-        registry: &mut Registry,
+        told: &FollowerMetrics,
     ) -> Result<Self, StartError> {
         let mut metrics = Metrics::new(ledger);
         let mut tasks = JoinSet::new();
@@ -87,8 +94,11 @@ impl Followers {
             let copy = copy.map_err(|error| StartError::Copy(name.clone(), error.into()))?;
             tasks.spawn(copy.run());
         }
-        registry.register_collector(Box::new(metrics));
-        Ok(Self { _tasks: tasks })
+        told.set(Some(metrics));
+        Ok(Self {
+            _tasks: tasks,
+            metrics: told.clone(),
+        })
     }
 }
 
@@ -98,24 +108,20 @@ pub struct Webhooks {
 }
 
 impl Webhooks {
-    /// Starts telling `webhooks` of what is new in `overdue`, on the current Tokio runtime, and registers the metric of
-    /// calls that were given up.
+    /// Starts telling `webhooks` of what is new in `overdue`, on the current Tokio runtime; calls that were given up are
+    /// counted in `given_up`.
     ///
     /// # Errors
     /// When the HTTP client cannot be made.
     pub fn start(
         webhooks: &[WebhookConfig],
         overdue: &watch::Receiver<Notices>,
-        registry: &mut Registry,
+        given_up: &GivenUp,
     ) -> Result<Self, StartError> {
-        let given_up = GivenUp::default();
         let mut tasks = JoinSet::new();
         for config in webhooks {
             let webhook = Webhook::new(config, given_up.clone()).map_err(StartError::Webhook)?;
             tasks.spawn(webhook.run(overdue.clone()));
-        }
-        if !webhooks.is_empty() {
-            registry.register_collector(Box::new(given_up));
         }
         Ok(Self { _tasks: tasks })
     }

@@ -75,9 +75,9 @@ impl std::fmt::Debug for WebhookUrl {
     }
 }
 
-/// Calls that were given up, of all webhooks.
+/// The metric of calls that were given up, of all webhooks: `strongroom_webhook_errors_total`.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct GivenUp(Arc<AtomicU64>);
+pub struct GivenUp(Arc<AtomicU64>);
 
 impl GivenUp {
     fn count(&self) -> u64 {

@@ -10,8 +10,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use minicbor::encode::write::Writer;
 use minicbor::{Decode, Encode};
-use strongroom_base::{RequestId, Rng, Timestamp, WorkspaceId, limits};
+use strongroom_base::{NodeId, RequestId, Rng, Timestamp, WorkspaceId, limits};
 use strongroom_secret::{Key, SecretBuffer, SecretBytes};
+use strongroom_storage::{OutboxKey, Revision};
 use strongroom_tlog::ENTRY_BYTES;
 
 use crate::hmac::hmac_sha256;
@@ -26,6 +27,12 @@ const VERSION: u8 = 1;
 const LENGTH: usize = 2;
 /// Most entries fit, so that their buffer never grows.
 const USUAL_BYTES: usize = 1280;
+/// The first byte of an entry that another node's outbox had.
+const DRAINED: u8 = 2;
+/// Version and time.
+const HEAD: usize = 1 + 8;
+/// Node and revision, between version and time.
+const ORIGIN: usize = 4 + 8;
 
 /// Encrypts the sensitive fields of leaves. The encryption boundary over storage implements it.
 pub trait FieldCipher: Send + Sync + 'static {
@@ -132,11 +139,13 @@ pub(crate) fn commitment(salt: &[u8], value: &str) -> [u8; 32] {
 pub(crate) struct MalformedEntry;
 
 /// The bytes of an entry: `version u8 ‖ time u64 ‖` for each part `length u16 ‖ fragment`, numbers big-endian. A
-/// fragment is what follows `v`, `t`, `w` and `j` in a leaf, up to the leaf's end.
+/// fragment is what follows the sequencer's numbers in a leaf, up to the leaf's end. An entry that was drained from the
+/// outbox of another node has `node u32 ‖ revision u64` of its row there after the version.
 pub(crate) struct Entry {
     /// The entry behind room for the header of a journal frame, so that it is written without a copy.
     frame: Vec<u8>,
     time: Timestamp,
+    from: Option<OutboxKey>,
 }
 
 impl Entry {
@@ -193,7 +202,25 @@ impl Entry {
         Ok(Self {
             frame,
             time: record.time,
+            from: None,
         })
+    }
+
+    /// The bytes of the entry `bytes`, which was found in the outbox row `from` of another node, for one's own outbox.
+    /// If that node had drained it itself, it keeps the place where it was first.
+    ///
+    /// # Errors
+    /// [`MalformedEntry`].
+    pub(crate) fn drained(bytes: &[u8], from: OutboxKey) -> Result<Vec<u8>, MalformedEntry> {
+        let entry = Self::decode(bytes)?;
+        let rest = bytes.get(1..).filter(|_| entry.from.is_none());
+        Ok(rest.map_or_else(
+            || bytes.to_vec(),
+            |rest| {
+                let (node, revision) = (from.node.0.to_be_bytes(), from.revision.0.to_be_bytes());
+                [&[DRAINED], &node[..], &revision, rest].concat()
+            },
+        ))
     }
 
     /// Reads an entry.
@@ -201,8 +228,18 @@ impl Entry {
     /// # Errors
     /// [`MalformedEntry`] unless `bytes` are one whole entry with one part or more.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, MalformedEntry> {
-        let (&[VERSION], rest) = bytes.split_first_chunk().ok_or(MalformedEntry)? else {
-            return Err(MalformedEntry);
+        let (from, rest) = match bytes.split_first().ok_or(MalformedEntry)? {
+            (&VERSION, rest) => (None, rest),
+            (&DRAINED, rest) => {
+                let (node, rest) = rest.split_first_chunk().ok_or(MalformedEntry)?;
+                let (revision, rest) = rest.split_first_chunk().ok_or(MalformedEntry)?;
+                let from = OutboxKey {
+                    node: NodeId(u32::from_be_bytes(*node)),
+                    revision: Revision(u64::from_be_bytes(*revision)),
+                };
+                (Some(from), rest)
+            }
+            _ => return Err(MalformedEntry),
         };
         let (time, mut parts) = rest.split_first_chunk().ok_or(MalformedEntry)?;
         if parts.is_empty() {
@@ -215,6 +252,7 @@ impl Entry {
         Ok(Self {
             frame,
             time: Timestamp::from_millis(u64::from_be_bytes(*time)),
+            from,
         })
     }
 
@@ -223,9 +261,15 @@ impl Entry {
         self.time
     }
 
+    /// The row of another node's outbox that had it.
+    pub(crate) fn from(&self) -> Option<OutboxKey> {
+        self.from
+    }
+
     /// The fragments of the entry's leaves, in order.
     pub(crate) fn fragments(&self) -> impl Iterator<Item = &[u8]> {
-        let mut parts = self.frame.get(FRAME_HEADER + 1 + 8..).unwrap_or_default();
+        let head = HEAD + self.from.map_or(0, |_| ORIGIN);
+        let mut parts = self.frame.get(FRAME_HEADER + head..).unwrap_or_default();
         std::iter::from_fn(move || {
             let (fragment, rest) = split_part(parts)?;
             parts = rest;

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use strongroom_base::{PrincipalId, RequestId, Timestamp, WorkspaceId};
 use strongroom_secret::{Key, ct_eq};
+use strongroom_storage::{OutboxKey, Revision};
 
 use crate::entry::{FieldCipher, Salts, SealError, SealedFields, commitment};
 use crate::leaf::{Leaf, LeafFlaw};
@@ -18,6 +19,8 @@ pub struct LeafFacts {
     pub time: Timestamp,
     /// The highest storage revision of the outbox that was drained up to and with this leaf.
     pub outbox: u64,
+    /// The row of another node's outbox that had it, if that node did not come back to take it into its own ledger.
+    pub from: Option<OutboxKey>,
     /// The request.
     pub id: RequestId,
     /// What was asked for.
@@ -43,6 +46,7 @@ impl LeafFacts {
         Self {
             time: Timestamp::from_millis(leaf.marks().t),
             outbox: leaf.marks().w,
+            from: leaf.from(),
             // INVARIANT: a leaf that was parsed has ids and base64 of the right form.
             id: leaf.id().parse().unwrap_or(RequestId::from_bytes([0; 16])),
             op: leaf.op().to_owned(),
@@ -54,6 +58,12 @@ impl LeafFacts {
             parts: place.parts,
             sealed: leaf.sealed().and_then(|text| STANDARD.decode(text).ok()),
         }
+    }
+
+    /// The revision at which the group of its change ended; for a leaf without a change, of one before it.
+    #[must_use]
+    pub fn committed(&self) -> Revision {
+        self.from.map_or(Revision(self.outbox), |row| row.revision)
     }
 
     /// What the leaf has sealed, opened by `cipher`; `None` when it has nothing sensitive. Whom it is shown to is the

@@ -93,6 +93,12 @@ impl Birth {
         })
     }
 
+    /// Rows of the outbox up to this revision are not taken up, so nobody else must, either.
+    #[must_use]
+    pub fn drained(&self) -> Revision {
+        Revision(self.w)
+    }
+
     /// Publishes the first leaf in `files`, where `tree`, which is empty, is published.
     pub(crate) fn publish(
         &self,
@@ -113,7 +119,7 @@ impl Birth {
         let mut hashes = Vec::new();
         for fragment in entry.fragments() {
             let mut leaf = Vec::new();
-            finalize(&mut leaf, tree.marks, fragment);
+            finalize(&mut leaf, tree.marks, None, fragment);
             encode_entry(&mut tree.bundle, &leaf).map_err(io::Error::other)?;
             hashes.push(leaf_hash(&leaf));
         }

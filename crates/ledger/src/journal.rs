@@ -265,6 +265,11 @@ impl Journal {
             return Err(JournalError::Missing { expected });
         }
         inner.queue.retain(|pending| pending.number > drained);
+        // What another ledger took from this journal and lost is on disk all the same: a restart reads it again.
+        let first = inner.queue.front().map_or(inner.next, |first| first.number);
+        if first != expected {
+            return Err(JournalError::Missing { expected });
+        }
         Ok(())
     }
 
@@ -282,6 +287,14 @@ impl Journal {
     /// Takes every entry that waits, in order.
     pub(crate) fn take(&self) -> Vec<Pending> {
         self.lock().queue.drain(..).collect()
+    }
+
+    /// Puts what was taken and did not enter the log before all that waits.
+    pub(crate) fn give_back(&self, taken: Vec<Pending>) {
+        let mut inner = self.lock();
+        for pending in taken.into_iter().rev() {
+            inner.queue.push_front(pending);
+        }
     }
 
     /// Starts a new segment when this one is large, and deletes segments without any entry after `drained`.

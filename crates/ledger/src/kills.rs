@@ -11,9 +11,10 @@ use proptest::prelude::RngExt as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use serde_json::Value;
 use strongroom_base::{Rng as _, SystemRng};
+use strongroom_storage::{OutboxKey, Storage as _};
 
 use crate::Ledger;
-use crate::testing::{Bug, House, close, crash_after, id_in, key, lose_power, plant};
+use crate::testing::{Bug, House, RivalBug, close, crash_after, id_in, key, lose_power, plant};
 use crate::verify::verify_each;
 
 /// Kills at each place.
@@ -144,6 +145,56 @@ async fn killed_at(end: End, is_power_lost: bool, dice: &mut TestRng) -> (bool, 
     (is_killed, fault)
 }
 
+/// The same beside another node, which now and then takes this one for dead and takes over what it left: while it is
+/// about to publish, while it is dead, and once it is back.
+async fn killed_beside_a_rival(end: End, bug: Option<RivalBug>, dice: &mut TestRng) -> Option<String> {
+    let house = House {
+        is_shared: true,
+        ..House::in_memory()
+    };
+    let (mut requests, mut taken) = (Requests::default(), Vec::new());
+    let (ledger, mut sequencer) = house.open().unwrap();
+    requests.come(&house, &ledger, dice, 5).await;
+    sequencer.publish_here(true).await.unwrap();
+    requests.come(&house, &ledger, dice, 10).await;
+    if dice.random_range(0..3) == 0 {
+        sequencer.stage().await.unwrap();
+        taken.extend(house.rival_takes(bug).await);
+    }
+    match end {
+        End::Staged => drop(sequencer.stage().await),
+        End::Steps(steps) => {
+            crash_after(Some(steps));
+            drop(sequencer.publish_here(true).await);
+        }
+        End::Written => drop(sequencer.publish_here(false).await),
+    }
+    crash_after(None);
+    drop((ledger, sequencer));
+    if dice.random_range(0..3) > 0 {
+        taken.extend(house.rival_takes(bug).await);
+    }
+    let (ledger, mut sequencer) = match house.open() {
+        Err(error) => return Some(error.to_string()),
+        Ok(opened) => opened,
+    };
+    requests.come(&house, &ledger, dice, 5).await;
+    sequencer.stage().await.unwrap();
+    taken.extend(house.rival_takes(bug).await);
+    for _ in 0..2 {
+        sequencer.publish_here(true).await.unwrap();
+    }
+    let rows = house.storage.scan(OutboxKey::all(), None, 9).await.unwrap().len();
+    let mut ids = Vec::new();
+    if let Err(error) = verify_each(&house.ledger_dir(), &key(), |leaf| ids.push(id_in(leaf))) {
+        return Some(error.to_string());
+    }
+    ids.extend(taken);
+    ids.sort_unstable();
+    let expected = Vec::from_iter(0..requests.count);
+    (rows > 0 || ids != expected).then(|| format!("{rows} rows are left; of {expected:?} both have {ids:?}"))
+}
+
 fn dice() -> TestRng {
     let mut seed = [0; 8];
     SystemRng::default().fill(&mut seed);
@@ -183,6 +234,34 @@ async fn a_kill_between_any_two_steps_leaves_no_gap_and_no_double() {
         everywhere >= 10,
         "{everywhere} of {steps} steps were killed at {KILLS} times"
     );
+}
+
+#[tokio::test]
+async fn a_kill_beside_a_node_that_takes_over_leaves_no_gap_and_no_double() {
+    let mut dice = dice();
+    for steps in 0..30 {
+        for end in [End::Staged, End::Steps(steps), End::Written] {
+            for round in 0..KILLS / 10 {
+                let fault = killed_beside_a_rival(end, None, &mut dice).await;
+                assert_eq!(fault, None, "round {round}, killed at {end:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn planted_bugs_of_a_node_that_takes_over_are_found() {
+    let mut dice = dice();
+    for bug in [RivalBug::IgnoresClaims, RivalBug::PutsNoRow] {
+        let mut tries = 0;
+        while killed_beside_a_rival(End::Written, Some(bug), &mut dice)
+            .await
+            .is_none()
+        {
+            tries += 1;
+            assert!(tries < KILLS, "{bug:?} is not found");
+        }
+    }
 }
 
 #[tokio::test]

@@ -4,14 +4,18 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use strongroom_base::{PrincipalId, RequestId};
+use strongroom_base::{NodeId, PrincipalId, RequestId};
+use strongroom_storage::{OutboxKey, Revision};
 
 use crate::fields::FieldName;
 
-/// The version of leaves that are written. Those of version 1, without row digests, are read as well.
-const VERSION: u8 = 2;
-/// The most that the sequencer puts before a fragment: three numbers of at most twenty digits and their names.
-pub(crate) const PREFIX_BYTES: usize = 96;
+/// The version of leaves that are written. Those of version 1, without row digests, and 2, which were never in another
+/// node's outbox, are read as well.
+const VERSION: u8 = 3;
+/// The first version of leaves that may say in whose outbox they were.
+const WITH_ORIGIN: u8 = 3;
+/// The most that the sequencer puts before a fragment: five numbers of at most twenty digits and their names.
+pub(crate) const PREFIX_BYTES: usize = 144;
 
 /// How far the log has come with one leaf: what makes a restart skip exactly what is in it. None ever decreases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,12 +28,15 @@ pub(crate) struct Marks {
     pub(crate) j: u64,
 }
 
-/// Writes the leaf of `fragment` to `out`.
-pub(crate) fn finalize(out: &mut Vec<u8>, marks: Marks, fragment: &[u8]) {
+/// Writes the leaf of `fragment` to `out`; `from` is the row of another node's outbox that had it.
+pub(crate) fn finalize(out: &mut Vec<u8>, marks: Marks, from: Option<OutboxKey>, fragment: &[u8]) {
     use std::io::Write as _;
     let Marks { t, w, j } = marks;
     // Writing to a `Vec` cannot fail.
     let _ = write!(out, r#"{{"v":{VERSION},"t":{t},"w":{w},"j":{j},"#);
+    if let Some(OutboxKey { node, revision }) = from {
+        let _ = write!(out, r#""from":[{node},{}],"#, revision.0);
+    }
     out.extend(fragment);
 }
 
@@ -41,6 +48,8 @@ pub(crate) struct Leaf<'a> {
     t: u64,
     w: u64,
     j: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<(u32, u64)>,
     id: &'a str,
     op: &'a str,
     outcome: &'a str,
@@ -100,7 +109,8 @@ impl<'a> Leaf<'a> {
         let leaf: Self = serde_json::from_slice(bytes).map_err(|_| LeafFlaw::Encoding)?;
         // Writing it again refuses spaces, escapes, another order of fields, signs and exponents alike.
         let again = serde_json::to_vec(&leaf).map_err(|_| LeafFlaw::Encoding)?;
-        if again != bytes || !(1..=VERSION).contains(&leaf.v) || !leaf.has_strict_texts() {
+        let has_version = (1..=VERSION).contains(&leaf.v) && (leaf.from.is_none() || leaf.v >= WITH_ORIGIN);
+        if again != bytes || !has_version || !leaf.has_strict_texts() {
             return Err(LeafFlaw::Encoding);
         }
         if leaf.part == 0 || leaf.part > leaf.parts {
@@ -130,6 +140,14 @@ impl<'a> Leaf<'a> {
             w: self.w,
             j: self.j,
         }
+    }
+
+    /// The row of another node's outbox that had it.
+    pub(crate) fn from(&self) -> Option<OutboxKey> {
+        self.from.map(|(node, revision)| OutboxKey {
+            node: NodeId(node),
+            revision: Revision(revision),
+        })
     }
 
     /// Its request's id.

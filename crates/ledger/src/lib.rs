@@ -16,11 +16,13 @@ mod journal;
 #[cfg(test)]
 mod kills;
 mod leaf;
+mod origin;
 mod reader;
 mod record;
 mod replay;
 mod rows;
 mod sequencer;
+mod standby;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -34,8 +36,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use strongroom_base::{Clock, Rng};
-use strongroom_storage::{Change, Revision, Storage};
+use strongroom_base::{Clock, NodeId, RequestId, Rng};
+use strongroom_storage::{Change, Note, OutboxKey, Revision, Storage, notes_in};
 use strongroom_tlog::{Checkpoint, NoteError, Signer};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -45,11 +47,13 @@ pub use fields::{Disclosure, DisclosureError, FieldName, Fields, LeafFacts};
 pub use generation::{Birth, Predecessor, generation_of};
 pub use journal::{Journal, JournalError, JournalSync};
 pub use leaf::LeafFlaw;
+pub use origin::{NoOrigin, Origin};
 pub use reader::{Published, ReadError, Reader, verifier_key};
 pub use record::{Outcome, Record};
-pub use replay::{ReplayError, Stand, Told, replay};
+pub use replay::{Log, ReplayError, Stand, Told, replay};
 pub use rows::{RowDigest, RowMark, row_digest};
 pub use sequencer::PublishError;
+pub use standby::Standby;
 pub use verify::{Flaw, Report, SinceError, VerifyError, verify, verify_since};
 pub use witness::{Witness, WitnessError};
 
@@ -64,8 +68,20 @@ use tree::Tree;
 /// The name of the file of the log's public key.
 pub(crate) const VKEY: &str = "ledger.vkey";
 
-/// The row, if any, that storage keeps of the newest checkpoint. It is put in the commit that deletes the outbox rows.
-pub type CheckpointRow = Box<dyn Fn(&Checkpoint) -> Option<(Vec<u8>, Vec<u8>)> + Send + Sync>;
+/// What storage keeps of a ledger: for its newest checkpoint, and the newest outbox row that goes into this ledger and
+/// no other.
+pub type LedgerRowValue = Box<dyn Fn(&Checkpoint, Revision) -> Vec<u8> + Send + Sync>;
+
+/// The row in which storage keeps what it knows of a ledger. It is put in the commit that deletes outbox rows, and only
+/// if nobody else has put it meanwhile.
+pub struct LedgerRow {
+    /// Its key.
+    pub key: Vec<u8>,
+    /// Its value.
+    pub value: LedgerRowValue,
+    /// Whether other nodes may take rows of this node's outbox into their ledgers. Then they put this row, too.
+    pub is_shared: bool,
+}
 
 /// What a ledger is opened with.
 pub struct Config {
@@ -79,8 +95,10 @@ pub struct Config {
     pub journal: Arc<Journal>,
     /// Whose outbox is drained.
     pub storage: Arc<dyn Storage>,
-    /// What storage keeps of the newest checkpoint.
-    pub checkpoint_row: CheckpointRow,
+    /// Which node's.
+    pub node: NodeId,
+    /// What storage keeps of this ledger.
+    pub row: LedgerRow,
     /// Encrypts the sensitive fields, and opens them.
     pub cipher: Arc<dyn FieldCipher>,
     /// The time of leaves that only count.
@@ -131,6 +149,7 @@ pub struct Position {
 
 /// What requests and the sequencer share.
 struct Shared {
+    node: NodeId,
     journal: Arc<Journal>,
     flood: Flood,
     cipher: Arc<dyn FieldCipher>,
@@ -172,6 +191,17 @@ impl OpenedLedger {
         Arc::clone(&self.reader)
     }
 
+    /// [`Ledger::note`], before the ledger grows.
+    ///
+    /// # Errors
+    /// [`LedgerError::Seal`].
+    pub fn note(&self, record: &Record, outcome: Outcome, change: &Change) -> Result<Note, LedgerError> {
+        let Shared {
+            node, cipher, rng, ..
+        } = &*self.shared;
+        Ok(note(*node, record, outcome, change, &**cipher, &**rng)?)
+    }
+
     /// Starts the sequencer on the current Tokio runtime.
     #[must_use]
     pub fn start(self) -> Arc<Ledger> {
@@ -184,6 +214,37 @@ impl OpenedLedger {
             task: Mutex::new(Some(task)),
         })
     }
+}
+
+/// The note for a change that the ledger of `node` is to take: the record of a request whose `change` is about to be
+/// committed as it is.
+///
+/// # Errors
+/// [`SealError`].
+pub fn note(
+    node: NodeId,
+    record: &Record,
+    outcome: Outcome,
+    change: &Change,
+    cipher: &dyn FieldCipher,
+    rng: &dyn Rng,
+) -> Result<Note, SealError> {
+    let rows: Vec<_> = RowMark::of(change).collect();
+    let bytes = Entry::seal(record, outcome, &rows, cipher, rng)?.into_bytes();
+    Ok(Note { node, bytes })
+}
+
+/// The notes that take the records in the outbox row `row` of another node, which has `value`, into the ledger of
+/// `node`; `None` when it is none of our rows.
+#[must_use]
+pub fn take_over(node: NodeId, row: OutboxKey, value: &[u8]) -> Option<Vec<Note>> {
+    let notes = notes_in(value)?.into_iter();
+    notes
+        .map(|note| {
+            let bytes = Entry::drained(note, row).ok()?;
+            Some(Note { node, bytes })
+        })
+        .collect()
 }
 
 /// The growing ledger of one node.
@@ -207,7 +268,8 @@ impl Ledger {
             birth,
             journal,
             storage,
-            checkpoint_row,
+            node,
+            row,
             cipher,
             clock,
             rng,
@@ -229,6 +291,7 @@ impl Ledger {
         journal.resume_after(tree.marks.j)?;
         let position = tree.position(signer.verifier_key().name());
         let shared = Arc::new(Shared {
+            node,
             journal,
             flood: Flood::default(),
             cipher,
@@ -237,7 +300,7 @@ impl Ledger {
             wake: Notify::new(),
             position: watch::Sender::new(position),
         });
-        let sequencer = Sequencer::new(Arc::clone(&shared), storage, files, signer, checkpoint_row, tree);
+        let sequencer = Sequencer::new(Arc::clone(&shared), storage, files, signer, row, tree);
         Ok(OpenedLedger {
             shared,
             reader,
@@ -245,7 +308,7 @@ impl Ledger {
         })
     }
 
-    /// The bytes for [`Change::note`]: the record of a request whose `change` is about to be committed as it is. The
+    /// The note for [`Change::notes`]: the record of a request whose `change` is about to be committed as it is. The
     /// request's outcome is known by then, as the record exists only if the change does.
     ///
     /// A request that has noted its record must not close it as well, not even when the fate of the commit is
@@ -253,11 +316,18 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Seal`].
-    pub fn note(&self, record: &Record, outcome: Outcome, change: &Change) -> Result<Vec<u8>, LedgerError> {
-        let rows: Vec<_> = RowMark::of(change).collect();
-        let entry = self.seal(record, outcome, &rows)?;
+    pub fn note(&self, record: &Record, outcome: Outcome, change: &Change) -> Result<Note, LedgerError> {
+        let Shared {
+            node, cipher, rng, ..
+        } = &*self.shared;
+        let note = note(*node, record, outcome, change, &**cipher, &**rng)?;
         self.shared.wake.notify_one();
-        Ok(entry.into_bytes())
+        Ok(note)
+    }
+
+    /// Makes the ledger look at the outbox soon.
+    pub fn wake(&self) {
+        self.shared.wake.notify_one();
     }
 
     /// Writes the record of a request that changed nothing. When this returns, the operating system has it; it is
@@ -321,6 +391,14 @@ impl Ledger {
     fn seal(&self, record: &Record, outcome: Outcome, rows: &[RowMark]) -> Result<Entry, SealError> {
         Entry::seal(record, outcome, rows, &*self.shared.cipher, &*self.shared.rng)
     }
+}
+
+/// The record that stands for `count` requests of strangers.
+fn counted(count: u64, clock: &dyn Clock, rng: &dyn Rng) -> Record {
+    let now = clock.now();
+    let mut record = Record::open(RequestId::at(now, rng), "strangers.counted", now, "");
+    record.counted = Some(count);
+    record
 }
 
 /// Writes the public key to `ledger.vkey`, or sees that it is there already.

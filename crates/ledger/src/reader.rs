@@ -366,7 +366,7 @@ mod tests {
             record.set_principal(strongroom_base::PrincipalId::from_bytes([9; 16]), "planted-slug");
             record.because("planted decision");
             for path in 0..if number % 100 == 0 { 201 } else { 2 } {
-                record.touch(&format!("planted/{path}"));
+                record.touch(format!("planted/{path}"));
             }
             ids.push(record.id());
             ledger.close(record, Outcome::Ok).await.unwrap();

@@ -164,7 +164,7 @@ mod tests {
             Timestamp::default(),
             "",
         );
-        record.touch(&"ä".repeat(limits::LEAF_TEXT_BYTES));
+        record.touch("ä".repeat(limits::LEAF_TEXT_BYTES));
         record.touch("a");
         record.touch("a");
         record.touch("b");

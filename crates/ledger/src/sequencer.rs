@@ -6,8 +6,10 @@
 
 use std::sync::Arc;
 
-use strongroom_base::{RequestId, Timestamp, limits};
-use strongroom_storage::{Change, CommitError, OUTBOX_PLANE, Revision, Storage, Unavailable, outbox_key};
+use strongroom_base::{Timestamp, limits};
+use strongroom_storage::{
+    Change, CommitError, OutboxKey, Precondition, Revision, Storage, Unavailable, notes_in,
+};
 use strongroom_tlog::{BundleError, Level, NoteError, Signer, TilePath, encode_entry, leaf_hash};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -16,12 +18,14 @@ use crate::entry::Entry;
 use crate::files::{CHECKPOINT, LedgerFiles};
 use crate::journal::{Journal, JournalError, Pending};
 use crate::leaf::{Marks, finalize};
-use crate::record::{Outcome, Record};
+use crate::record::Outcome;
 use crate::tree::Tree;
-use crate::{CheckpointRow, Shared};
+use crate::{LedgerRow, Shared, counted};
 
 /// Outbox rows deleted in one commit.
 const DELETES: usize = 10_000;
+/// Times that a commit is made anew because another node got in between.
+const ATTEMPTS: usize = 5;
 
 /// Why entries are not in the log yet. They are kept, and the next attempt takes them up.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +51,9 @@ pub enum PublishError {
     /// The outbox rows cannot be deleted.
     #[error("the outbox rows that the ledger holds cannot be deleted")]
     Commit(#[source] CommitError),
+    /// The outbox rows cannot be claimed, so that another node might take them, too.
+    #[error("the outbox rows of this node cannot be claimed for its ledger")]
+    Claim(#[source] CommitError),
     /// A bug: the writing thread panicked.
     #[error("the audit ledger's writer panicked")]
     Panicked,
@@ -63,6 +70,8 @@ pub(crate) struct Staged {
     superseded: Vec<TilePath>,
     /// Keys of the outbox rows that are in it.
     outbox: Vec<Vec<u8>>,
+    /// Whether no other node can take those rows any more.
+    is_claimed: bool,
 }
 
 impl Staged {
@@ -92,7 +101,9 @@ pub(crate) struct Sequencer {
     storage: Arc<dyn Storage>,
     files: Arc<LedgerFiles>,
     signer: Signer,
-    checkpoint_row: CheckpointRow,
+    row: LedgerRow,
+    /// The revision of that row as this node wrote or read it last; `Unknown` makes it be read again.
+    seen: Seen,
     tree: Tree,
     /// Journal entries that are not in the log yet. They keep their room in the queue until they are.
     taken: Vec<Pending>,
@@ -109,7 +120,7 @@ impl Sequencer {
         storage: Arc<dyn Storage>,
         files: LedgerFiles,
         signer: Signer,
-        checkpoint_row: CheckpointRow,
+        row: LedgerRow,
         tree: Tree,
     ) -> Self {
         Self {
@@ -117,7 +128,8 @@ impl Sequencer {
             storage,
             files: Arc::new(files),
             signer,
-            checkpoint_row,
+            row,
+            seen: Seen::Unknown,
             tree,
             taken: Vec::new(),
             staged: None,
@@ -135,6 +147,8 @@ impl Sequencer {
             };
             let published = self.publish().await;
             if stopping {
+                // The journal outlives this ledger: the next one that opens on it must find them in its queue.
+                self.shared.journal.give_back(std::mem::take(&mut self.taken));
                 return published;
             }
             if let Err(error) = published {
@@ -153,8 +167,8 @@ impl Sequencer {
 
     /// Publishes what waits.
     pub(crate) async fn publish(&mut self) -> Result<(), PublishError> {
-        // When the outbox cannot be read, what the journal has is published all the same.
-        let staged = self.stage().await;
+        // When the outbox cannot be read or claimed, what the journal has is published all the same.
+        let staged = self.stage_and_claim().await;
         if let Some(staged) = &self.staged {
             let (staged, files) = (Arc::clone(staged), Arc::clone(&self.files));
             let shared = Arc::clone(&self.shared);
@@ -166,6 +180,72 @@ impl Sequencer {
         staged
     }
 
+    /// Stages a publication that no other node has any part of, or will have.
+    async fn stage_and_claim(&mut self) -> Result<(), PublishError> {
+        let mut outcome = Ok(());
+        for _ in 0..ATTEMPTS {
+            outcome = self.stage().await;
+            match self.claim().await {
+                Ok(()) => return outcome,
+                Err(error) => {
+                    // Another node may have taken some of the rows: they are looked at again.
+                    self.staged = None;
+                    let is_rival = matches!(error, CommitError::Conflict);
+                    outcome = Err(PublishError::Claim(error));
+                    if !is_rival {
+                        break;
+                    }
+                }
+            }
+        }
+        self.stage_of(Outbox::default())?;
+        outcome
+    }
+
+    /// Says in storage, where other nodes take over what a dead one leaves, that the staged rows of the outbox go into
+    /// this ledger. From then on they do, however often this node dies before they have.
+    async fn claim(&mut self) -> Result<(), CommitError> {
+        let Some(staged) = &self.staged else { return Ok(()) };
+        if !self.row.is_shared || staged.is_claimed || staged.outbox.is_empty() {
+            return Ok(());
+        }
+        let claimed = Revision(staged.tree.marks.w);
+        self.put_row(claimed, Vec::new()).await?;
+        if let Some(staged) = self.staged.as_mut().and_then(Arc::get_mut) {
+            staged.is_claimed = true;
+        }
+        Ok(())
+    }
+
+    /// Puts the row of this ledger as a rival's commit has not changed it, with `deletes`.
+    async fn put_row(&mut self, claimed: Revision, deletes: Vec<Vec<u8>>) -> Result<(), CommitError> {
+        let revision = self.recall().await.map_err(CommitError::NotTried)?;
+        let value = (self.row.value)(&self.shared.position().checkpoint, claimed);
+        let key = self.row.key.clone();
+        let change = Change {
+            preconditions: vec![Precondition {
+                key: key.clone(),
+                revision,
+            }],
+            puts: vec![(key, value)],
+            deletes,
+            ..Change::default()
+        };
+        self.seen = Seen::Unknown;
+        self.seen = Seen::At(Some(self.storage.commit(change).await?));
+        Ok(())
+    }
+
+    /// The revision of the row of this ledger, as far as this node has seen it.
+    async fn recall(&mut self) -> Result<Option<Revision>, Unavailable> {
+        if let Seen::At(revision) = self.seen {
+            return Ok(revision);
+        }
+        let revision = self.storage.get(&self.row.key).await?.map(|row| row.revision);
+        self.seen = Seen::At(revision);
+        Ok(revision)
+    }
+
     /// Takes what waits and makes a publication of it, unless there is one already.
     pub(crate) async fn stage(&mut self) -> Result<(), PublishError> {
         if self.staged.is_some() {
@@ -174,13 +254,19 @@ impl Sequencer {
         self.note_counted_refusals();
         let (outbox, scanned) = match self.scan_outbox().await {
             Ok(outbox) => (outbox, Ok(())),
-            Err(error) => (Vec::new(), Err(error)),
+            Err(error) => (Outbox::default(), Err(error)),
         };
-        self.taken.extend(self.shared.journal.take());
-        if !outbox.is_empty() || !self.taken.is_empty() {
-            self.staged = Some(Arc::new(self.build(&outbox)?));
-        }
+        self.stage_of(outbox)?;
         scanned
+    }
+
+    /// Makes a publication of `outbox` and of what waits in the journal, if that is anything.
+    fn stage_of(&mut self, outbox: Outbox) -> Result<(), PublishError> {
+        self.taken.extend(self.shared.journal.take());
+        if !outbox.entries.is_empty() || !self.taken.is_empty() {
+            self.staged = Some(Arc::new(self.build(outbox)?));
+        }
+        Ok(())
     }
 
     /// The leaf of refusals that were only counted goes the way of all others, through the journal.
@@ -197,9 +283,7 @@ impl Sequencer {
         if count == 0 {
             return;
         }
-        let now = clock.now();
-        let mut record = Record::open(RequestId::at(now, &**rng), "strangers.counted", now, "");
-        record.counted = Some(count);
+        let record = counted(count, &**clock, &**rng);
         let sealed = Entry::seal(&record, Outcome::Denied, &[], &**cipher, &**rng);
         if !sealed.is_ok_and(|entry| journal.append_now(entry).is_ok()) {
             flood.give_back(count);
@@ -208,11 +292,14 @@ impl Sequencer {
 
     /// The entries of outbox rows that are not in the log, by their row's number. Rows that are in it are to be
     /// forgotten.
-    async fn scan_outbox(&mut self) -> Result<Vec<Drained>, PublishError> {
+    async fn scan_outbox(&mut self) -> Result<Outbox, PublishError> {
         self.forget.clear();
-        let (mut drained, mut bytes, mut after) = (Vec::new(), 0, None);
+        // Seen before the rows are: who takes some of them afterwards changes it.
+        self.recall().await.map_err(PublishError::Outbox)?;
+        let node = self.shared.node;
+        let (mut outbox, mut bytes, mut after) = (Outbox::default(), 0, None);
         loop {
-            let range = vec![OUTBOX_PLANE]..vec![OUTBOX_PLANE + 1];
+            let range = OutboxKey::all_of(node);
             let page = self
                 .storage
                 .scan(range, after, limits::OUTBOX_PAGE)
@@ -222,7 +309,11 @@ impl Sequencer {
             after = page.last().map(|(key, _)| key.clone());
             for (key, row) in page {
                 let number = row.revision.0;
-                if key != outbox_key(row.revision) {
+                let expected = OutboxKey {
+                    node,
+                    revision: row.revision,
+                };
+                if OutboxKey::read(&key) != Some(expected) {
                     return Err(PublishError::Malformed(key));
                 }
                 if number <= self.tree.marks.w {
@@ -230,25 +321,29 @@ impl Sequencer {
                     continue;
                 }
                 bytes += row.value.len();
-                let entries = decode_notes(&row.value).ok_or(PublishError::Malformed(key))?;
-                drained.extend(entries.into_iter().map(|entry| Drained { number, entry }));
+                let Some(entries) = decode_notes(&row.value) else {
+                    return Err(PublishError::Malformed(key));
+                };
+                let entries = entries.into_iter().map(|entry| Drained { number, entry });
+                outbox.entries.extend(entries);
+                outbox.keys.push(key);
             }
             if is_last || bytes >= limits::OUTBOX_BATCH_BYTES {
-                return Ok(drained);
+                return Ok(outbox);
             }
         }
     }
 
     /// Grows a copy of the tree by `outbox` and the journal entries that were taken.
-    fn build(&self, outbox: &[Drained]) -> Result<Staged, PublishError> {
+    fn build(&self, outbox: Outbox) -> Result<Staged, PublishError> {
         let mut tree = self.tree.clone();
         let old_size = tree.edge.size();
         let (mut files, mut hashes, mut leaf) = (Vec::new(), Vec::new(), Vec::new());
-        for (source, entry) in merge(outbox, &self.taken) {
+        for (source, entry) in merge(&outbox.entries, &self.taken) {
             source.advance(&mut tree.marks, entry.time());
             for fragment in entry.fragments() {
                 leaf.clear();
-                finalize(&mut leaf, tree.marks, fragment);
+                finalize(&mut leaf, tree.marks, entry.from(), fragment);
                 encode_entry(&mut tree.bundle, &leaf)?;
                 hashes.push(leaf_hash(&leaf));
                 let size = old_size + hashes.len() as u64;
@@ -262,18 +357,14 @@ impl Sequencer {
         let size = tree.edge.size();
         files.extend(TilePath::partial(Level::Entries, size).map(|path| (path, tree.bundle.clone())));
         files.extend(tiles.iter().map(|tile| (tile.path(), tile.encode())));
-        let mut outbox: Vec<_> = outbox
-            .iter()
-            .map(|drained| outbox_key(Revision(drained.number)))
-            .collect();
-        outbox.dedup();
         Ok(Staged {
             note: tree.sign_checkpoint(&self.signer)?,
             files,
             superseded: TilePath::partials(old_size)
                 .filter(|path| !path.is_in(size))
                 .collect(),
-            outbox,
+            outbox: outbox.keys,
+            is_claimed: false,
             tree,
         })
     }
@@ -291,17 +382,16 @@ impl Sequencer {
 
     /// Deletes outbox rows that are in the log, and stores the checkpoint with the same commit.
     async fn tell_storage(&mut self) -> Result<(), PublishError> {
+        let mut attempts = ATTEMPTS;
         while !self.is_told || !self.forget.is_empty() {
-            let row = (self.checkpoint_row)(&self.shared.position().checkpoint);
             let kept = self.forget.len().saturating_sub(DELETES);
             let deletes = self.forget.get(kept..).unwrap_or_default().to_vec();
-            let change = Change {
-                puts: row.into_iter().collect(),
-                deletes,
-                ..Change::default()
-            };
-            if !(change.puts.is_empty() && change.deletes.is_empty()) {
-                self.storage.commit(change).await.map_err(PublishError::Commit)?;
+            match self.put_row(Revision(self.tree.marks.w), deletes).await {
+                Err(CommitError::Conflict) if attempts > 0 => {
+                    attempts -= 1;
+                    continue;
+                }
+                told => told.map_err(PublishError::Commit)?,
             }
             self.forget.truncate(kept);
             self.is_told = true;
@@ -312,7 +402,7 @@ impl Sequencer {
     /// [`Sequencer::publish`] on this thread, which a test can make crash; without the last step if not `tell`.
     #[cfg(test)]
     pub(crate) async fn publish_here(&mut self, tell: bool) -> Result<(), PublishError> {
-        self.stage().await?;
+        self.stage_and_claim().await?;
         if let Some(staged) = self.staged.clone() {
             staged.write(&self.files, &self.shared.journal)?;
             self.advance();
@@ -326,6 +416,21 @@ impl Sequencer {
             .clone()
             .map(|staged| (staged, Arc::clone(&self.files)))
     }
+}
+
+/// What is known of the row of a ledger.
+enum Seen {
+    /// It must be read.
+    Unknown,
+    /// This is its revision, or there is none, unless a rival has changed that.
+    At(Option<Revision>),
+}
+
+/// Rows of the outbox that are not in the log.
+#[derive(Default)]
+struct Outbox {
+    entries: Vec<Drained>,
+    keys: Vec<Vec<u8>>,
 }
 
 /// An entry of the outbox row `number`.
@@ -369,15 +474,8 @@ fn merge<'a>(outbox: &'a [Drained], journal: &'a [Pending]) -> impl Iterator<Ite
     })
 }
 
-/// The entries of an outbox row: each after its length, a big-endian u32. `None` when it is anything else.
-pub(crate) fn decode_notes(mut notes: &[u8]) -> Option<Vec<Entry>> {
-    let mut entries = Vec::new();
-    while !notes.is_empty() {
-        let (length, rest) = notes.split_first_chunk()?;
-        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-        let (note, rest) = rest.split_at_checked(length)?;
-        entries.push(Entry::decode(note).ok()?);
-        notes = rest;
-    }
-    Some(entries)
+/// The entries of an outbox row. `None` when it is anything else.
+pub(crate) fn decode_notes(row: &[u8]) -> Option<Vec<Entry>> {
+    let notes = notes_in(row)?.into_iter();
+    notes.map(|note| Entry::decode(note).ok()).collect()
 }

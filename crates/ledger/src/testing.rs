@@ -9,16 +9,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use strongroom_base::{ManualClock, PrincipalId, RequestId, Rng, Timestamp, WorkspaceId};
+use strongroom_base::{ManualClock, NodeId, PrincipalId, RequestId, Rng, Timestamp, WorkspaceId};
 use strongroom_secret::{Key, SecretBytes};
 use strongroom_storage::{
-    Change, Changes, CommitError, Embedded, Memory, OUTBOX_PLANE, Revision, Row, Storage, Unavailable,
+    Change, Changes, CommitError, Embedded, Memory, Note, OutboxKey, Precondition, Revision, Row, Storage,
+    Unavailable, is_outbox,
 };
 use strongroom_tlog::{Signer, VerifierKey};
 
 use crate::entry::{Entry, FieldCipher, SealError};
 use crate::sequencer::Sequencer;
-use crate::{Config, Journal, Ledger, OpenError, Outcome, Record};
+use crate::{Config, Journal, Ledger, LedgerRow, OpenError, Outcome, Record, take_over};
 
 /// 2026-01-01T00:00:00Z.
 pub(crate) const NOW: u64 = 1_767_225_600_000;
@@ -130,7 +131,7 @@ impl Storage for Flaky {
         after: Option<Vec<u8>>,
         limit: usize,
     ) -> Result<Vec<(Vec<u8>, Row)>, Unavailable> {
-        let is_outbox = range.start == [OUTBOX_PLANE];
+        let is_outbox = is_outbox(&range.start);
         let mut page = self.ask()?.scan(range, after, limit).await?;
         if is_outbox && page.len() > 1 {
             if has(Bug::SwapsTheOutbox) {
@@ -157,7 +158,9 @@ pub(crate) struct House {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) storage: Arc<Flaky>,
     pub(crate) clock: Arc<ManualClock>,
-    rng: Arc<FixedRng>,
+    /// Whether other nodes may take rows of the outbox.
+    pub(crate) is_shared: bool,
+    pub(crate) rng: Arc<FixedRng>,
 }
 
 impl House {
@@ -179,20 +182,33 @@ impl House {
                 is_broken: AtomicBool::new(false),
             }),
             clock: Arc::new(ManualClock::at(Timestamp::from_millis(NOW))),
+            is_shared: false,
             rng: Arc::new(rng()),
         }
     }
 
     pub(crate) fn config(&self) -> Result<Config, OpenError> {
+        self.config_on(Journal::open(&self.dir.path().join("journal"))?)
+    }
+
+    /// For a ledger on a journal that is open already.
+    pub(crate) fn config_on(&self, journal: Arc<Journal>) -> Result<Config, OpenError> {
         Ok(Config {
             data_dir: self.dir.path().to_owned(),
             signer: signer(),
             birth: None,
-            journal: Journal::open(&self.dir.path().join("journal"))?,
+            journal,
             storage: self.storage.clone(),
-            checkpoint_row: Box::new(|checkpoint| {
-                Some((b"\0last".to_vec(), checkpoint.to_string().into_bytes()))
-            }),
+            node: NodeId::FIRST,
+            row: LedgerRow {
+                key: b"\0last".to_vec(),
+                value: if self.is_shared {
+                    Box::new(|checkpoint, claimed| format!("{} {checkpoint}", claimed.0).into_bytes())
+                } else {
+                    Box::new(|checkpoint, _| checkpoint.to_string().into_bytes())
+                },
+                is_shared: self.is_shared,
+            },
             cipher: Arc::new(XorCipher),
             clock: self.clock.clone(),
             rng: self.rng.clone(),
@@ -221,8 +237,64 @@ impl House {
             puts,
             ..Change::default()
         };
-        change.note = Some(ledger.note(&record(number), Outcome::Ok, &change).unwrap());
+        change.notes = vec![ledger.note(&record(number), Outcome::Ok, &change).unwrap()];
         self.storage.commit(change).await.unwrap();
+    }
+
+    /// Commits a change of node 2 with the record `number`, and takes that over from its outbox.
+    pub(crate) async fn take_over(&self, ledger: &Ledger, number: u32) {
+        let node = NodeId(2);
+        let mut change = Change {
+            puts: vec![(vec![1, number as u8], Vec::new())],
+            ..Change::default()
+        };
+        let Note { bytes, .. } = ledger.note(&record(number), Outcome::Ok, &change).unwrap();
+        change.notes = vec![Note { node, bytes }];
+        let revision = self.storage.commit(change).await.unwrap();
+        let row = OutboxKey { node, revision };
+        let value = self.storage.get(&row.to_bytes()).await.unwrap().unwrap().value;
+        let taken = Change {
+            deletes: vec![row.to_bytes()],
+            notes: take_over(NodeId::FIRST, row, &value).unwrap(),
+            ..Change::default()
+        };
+        self.storage.commit(taken).await.unwrap();
+    }
+
+    /// Another node takes this one for dead, and takes over what it left but had not claimed: the ids. With a bug it
+    /// takes more, or does not put the row that a claim requires.
+    pub(crate) async fn rival_takes(&self, bug: Option<RivalBug>) -> Vec<u32> {
+        let row = self.storage.get(b"\0last").await.unwrap();
+        let claimed = row.as_ref().map_or(0, |row| {
+            let text = std::str::from_utf8(&row.value).unwrap();
+            text.split(' ').next().unwrap().parse().unwrap()
+        });
+        let left = self
+            .storage
+            .scan(OutboxKey::all_of(NodeId::FIRST), None, 1_000)
+            .await
+            .unwrap();
+        let (mut change, mut ids) = (Change::default(), Vec::new());
+        for (key, row) in left {
+            if row.revision > Revision(claimed) || bug == Some(RivalBug::IgnoresClaims) {
+                let notes = take_over(NodeId(2), OutboxKey::read(&key).unwrap(), &row.value).unwrap();
+                let entries: Vec<_> = notes
+                    .iter()
+                    .map(|note| Entry::decode(&note.bytes).unwrap())
+                    .collect();
+                ids.extend(entry_ids(entries.iter()));
+                change.deletes.push(key);
+            }
+        }
+        change.preconditions = vec![Precondition {
+            key: b"\0last".to_vec(),
+            revision: row.as_ref().map(|row| row.revision),
+        }];
+        if let Some(row) = row.filter(|_| bug != Some(RivalBug::PutsNoRow)) {
+            change.puts = vec![(b"\0last".to_vec(), row.value)];
+        }
+        self.storage.commit(change).await.unwrap();
+        ids
     }
 
     pub(crate) fn ledger_dir(&self) -> PathBuf {
@@ -251,6 +323,15 @@ pub(crate) async fn close(ledger: &Ledger, numbers: std::ops::Range<u32>) {
     for number in numbers {
         ledger.close(record(number), Outcome::Ok).await.unwrap();
     }
+}
+
+/// A bug of another node that takes over what this one left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RivalBug {
+    /// It takes what is claimed.
+    IgnoresClaims,
+    /// It leaves the row as it is that a claim puts.
+    PutsNoRow,
 }
 
 /// A bug that the tests must find, planted in what is around the ledger.

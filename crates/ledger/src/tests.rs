@@ -8,20 +8,20 @@ use std::sync::{LazyLock, Mutex};
 
 use base64::Engine as _;
 use proptest::prelude::*;
-use strongroom_base::{RequestId, Timestamp, Ttl, limits};
+use strongroom_base::{NodeId, RequestId, Timestamp, Ttl, limits};
 use strongroom_secret::Key;
-use strongroom_storage::{Change, Storage as _};
+use strongroom_storage::{Change, OutboxKey, Revision, Storage as _, notes_in};
 use strongroom_tlog::{Cosigner, NoteError, TilePath, VerifierKey};
 
 use crate::entry::{Entry, FieldCipher, Salts, SealError, SealedFields};
 use crate::leaf::{Leaf, LeafFlaw, Marks, PREFIX_BYTES, finalize};
 use crate::testing::{House, NOW, XorCipher, close, crash_after, entry, id, key, record, rng, xor};
 use crate::verify::{Flaw, SinceError, VerifyError, verify, verify_since};
-use crate::{JournalError, Ledger, LedgerError, OpenError, Outcome, Record, RowMark};
+use crate::{JournalError, Ledger, LedgerError, OpenError, Outcome, Record, RowMark, take_over};
 
 fn leaf(fragment: &[u8]) -> Vec<u8> {
     let mut leaf = Vec::new();
-    finalize(&mut leaf, Marks { t: NOW, w: 3, j: 4 }, fragment);
+    finalize(&mut leaf, Marks { t: NOW, w: 3, j: 4 }, None, fragment);
     leaf
 }
 
@@ -70,7 +70,7 @@ fn an_entry_has_no_clear_text_and_its_commitments_open() {
 fn a_request_that_touched_much_leaves_parts() {
     let mut record = record(1);
     for number in 0..2 * limits::LEAF_PATHS {
-        record.touch(&format!("path/{number}"));
+        record.touch(format!("path/{number}"));
     }
     for number in 0..limits::LEAF_DECISIONS {
         record.because(number.to_string());
@@ -128,9 +128,9 @@ fn the_longest_texts_fit() {
     record.set_principal(strongroom_base::PrincipalId::from_bytes([1; 16]), &long);
     record.set_reason(&long);
     for number in 0..1000 {
-        record.touch(&format!("{number}{long}"));
+        record.touch(format!("{number}{long}"));
         record.because(format!("{number}{long}"));
-        record.touch(&number.to_string());
+        record.touch(number.to_string());
         record.because(number.to_string());
     }
     let row = RowMark {
@@ -158,6 +158,10 @@ fn the_longest_numbers_fit() {
             w: u64::MAX,
             j: u64::MAX,
         },
+        Some(OutboxKey {
+            node: NodeId(u32::MAX),
+            revision: Revision(u64::MAX),
+        }),
         b"",
     );
     assert!(leaf.len() <= PREFIX_BYTES);
@@ -176,8 +180,11 @@ fn a_leaf_has_one_spelling() {
     for (from, to) in [
         ("{", "{ "),
         ("}", "}\n"),
-        (r#""v":2"#, r#""v":3"#),
-        (r#""v":2"#, r#""v":0"#),
+        (r#""v":3"#, r#""v":4"#),
+        (r#""v":3"#, r#""v":0"#),
+        (r#""v":3,"t""#, r#""v":2,"from":[2,3],"t""#),
+        (r#""j":4,"#, r#""j":4,"from":[2],"#),
+        (r#""j":4,"#, r#""j":4,"from":null,"#),
         (r#""w":3"#, r#""w":03"#),
         (r#""w":3"#, r#""w":3.0"#),
         (r#""w":3"#, r#""w":3,"w":3"#),
@@ -253,7 +260,7 @@ fn golden(name: &str, bytes: &[u8]) {
 }
 
 #[tokio::test]
-async fn the_bytes_of_journal_version_2_and_leaf_version_2() {
+async fn the_bytes_of_journal_version_2_and_leaf_version_3() {
     let house = House::new();
     let (ledger, mut sequencer) = house.open().unwrap();
     let mut bare = Record::open(id(3), "seal.status", Timestamp::from_millis(NOW + 3), "");
@@ -266,6 +273,7 @@ async fn the_bytes_of_journal_version_2_and_leaf_version_2() {
     );
 
     house.change(&ledger, 4).await;
+    house.take_over(&ledger, 5).await;
     sequencer.publish().await.unwrap();
     let mut leaves = Vec::new();
     crate::verify::verify_each(&house.ledger_dir(), &key(), |leaf| {
@@ -273,18 +281,26 @@ async fn the_bytes_of_journal_version_2_and_leaf_version_2() {
         leaves.push(b'\n');
     })
     .unwrap();
-    golden("leaves-v2.jsonl", &leaves);
+    golden("leaves-v3.jsonl", &leaves);
     golden(
-        "checkpoint-v2",
+        "checkpoint-v3",
         &fs::read(house.ledger_dir().join("checkpoint")).unwrap(),
     );
 }
 
 #[test]
-fn leaves_of_version_1_are_read() {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/leaves-v1.jsonl");
-    let leaves = fs::read_to_string(golden).unwrap();
-    assert!(leaves.lines().all(|leaf| Leaf::parse(leaf.as_bytes()).is_ok()));
+fn leaves_of_earlier_versions_are_read() {
+    for version in ["1", "2"] {
+        let golden = format!("tests/golden/leaves-v{version}.jsonl");
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(golden);
+        let leaves = fs::read_to_string(golden).unwrap();
+        for leaf in leaves.lines() {
+            assert!(Leaf::parse(leaf.as_bytes()).is_ok());
+            // They were never in the outbox of another node.
+            let drained = leaf.replacen(r#","id""#, r#","from":[2,7],"id""#, 1);
+            assert!(Leaf::parse(drained.as_bytes()).is_err());
+        }
+    }
 }
 
 #[tokio::test]
@@ -296,6 +312,81 @@ async fn a_journal_of_version_1_is_read() {
     let (_ledger, mut sequencer) = house.open().unwrap();
     sequencer.publish().await.unwrap();
     assert_eq!(house.ids(), [1, 2, 3]);
+}
+
+// --- two nodes
+
+#[tokio::test]
+async fn what_another_node_left_says_where_it_was() {
+    let house = House::new();
+    let (ledger, mut sequencer) = house.open().unwrap();
+    house.change(&ledger, 1).await;
+    house.take_over(&ledger, 2).await;
+    // Whoever takes it over once more keeps where it was first.
+    let row = house
+        .storage
+        .scan(OutboxKey::all_of(NodeId::FIRST), None, 9)
+        .await
+        .unwrap();
+    let (key, row) = &row[1];
+    let again = take_over(NodeId(3), OutboxKey::read(key).unwrap(), &row.value).unwrap();
+    assert_eq!(again[0].bytes, notes_in(&row.value).unwrap()[0]);
+    sequencer.publish().await.unwrap();
+    assert_eq!(house.ids(), [1, 2]);
+    let leaves = ledger.reader().leaves(0, 9).unwrap();
+    let facts: Vec<_> = leaves.iter().map(|leaf| leaf.facts().unwrap()).collect();
+    assert_eq!((facts[0].from, facts[0].committed()), (None, Revision(1)));
+    // The change itself was revision 2, when it was taken over 3.
+    let from = OutboxKey {
+        node: NodeId(2),
+        revision: Revision(2),
+    };
+    assert_eq!((facts[1].from, facts[1].committed()), (Some(from), Revision(2)));
+    assert_eq!(facts[1].outbox, 3);
+}
+
+#[tokio::test]
+async fn what_a_rival_took_is_not_published_twice() {
+    let house = House {
+        is_shared: true,
+        ..House::new()
+    };
+    let (ledger, mut sequencer) = house.open().unwrap();
+    house.change(&ledger, 1).await;
+    sequencer.publish().await.unwrap();
+    house.change(&ledger, 2).await;
+    house.change(&ledger, 3).await;
+    ledger.close(record(4), Outcome::Ok).await.unwrap();
+    sequencer.stage().await.unwrap();
+    // The rival takes the first of both, and puts the ledger's row as it is, before they are claimed.
+    let rows = house.storage.scan(OutboxKey::all(), None, 9).await.unwrap();
+    let last = house.storage.get(b"\0last").await.unwrap().unwrap();
+    let taken = Change {
+        puts: vec![(b"\0last".to_vec(), last.value)],
+        deletes: vec![rows[0].0.clone()],
+        ..Change::default()
+    };
+    house.storage.commit(taken).await.unwrap();
+    sequencer.publish().await.unwrap();
+    assert_eq!(house.ids(), [1, 3, 4]);
+    assert_eq!(house.outbox().await, 0);
+}
+
+#[tokio::test]
+async fn what_was_claimed_is_published_by_the_next_start() {
+    let house = House {
+        is_shared: true,
+        ..House::new()
+    };
+    let (ledger, mut sequencer) = house.open().unwrap();
+    house.change(&ledger, 1).await;
+    crash_after(Some(0));
+    assert!(sequencer.publish_here(true).await.is_err(), "it crashed");
+    crash_after(None);
+    drop((ledger, sequencer));
+    let (_ledger, mut sequencer) = house.open().unwrap();
+    sequencer.publish().await.unwrap();
+    assert_eq!(house.ids(), [1]);
 }
 
 // --- from request to log
@@ -396,6 +487,31 @@ async fn without_storage_the_journal_is_published_and_nothing_is_lost() {
     sequencer.publish().await.unwrap();
     assert_eq!(house.ids(), [2, 1]);
     assert_eq!(house.outbox().await, 0);
+}
+
+/// An instance that is sealed and opened again has one journal and two ledgers, one after the other.
+#[tokio::test]
+async fn what_a_closing_ledger_cannot_publish_the_next_one_on_its_journal_does() {
+    let house = House::new();
+    let journal = crate::Journal::open(&house.dir.path().join("journal")).unwrap();
+    let open = || {
+        Ledger::open(house.config_on(journal.clone()).unwrap())
+            .unwrap()
+            .start()
+    };
+    let first = open();
+    let in_the_way = house.ledger_dir().join("tile");
+    std::fs::write(&in_the_way, "").unwrap();
+    close(&first, 1..4).await;
+    assert!(first.shutdown().await.is_err());
+    // Requests that were in flight.
+    close(&first, 4..5).await;
+    drop(first);
+    std::fs::remove_file(&in_the_way).unwrap();
+    let second = open();
+    close(&second, 5..6).await;
+    second.shutdown().await.unwrap();
+    assert_eq!(house.ids(), [1, 2, 3, 4, 5]);
 }
 
 #[tokio::test]
@@ -552,7 +668,7 @@ static LEDGER: LazyLock<Mutex<(House, Files)>> = LazyLock::new(|| {
         let (ledger, mut sequencer) = house.open().unwrap();
         close(&ledger, 0..298).await;
         let mut large = record(298);
-        (0..limits::LEAF_PATHS).for_each(|number| large.touch(&number.to_string()));
+        (0..limits::LEAF_PATHS).for_each(|number| large.touch(number.to_string()));
         ledger.close(large, Outcome::Ok).await.unwrap();
         sequencer.publish().await.unwrap();
         let mut paths: Vec<PathBuf> = TilePath::all(300)
@@ -646,7 +762,7 @@ async fn verify_entries(entries: Vec<Entry>) -> Result<(), Flaw> {
 
 fn large_entry(number: u32) -> Entry {
     let mut large = record(number);
-    (0..limits::LEAF_PATHS).for_each(|number| large.touch(&number.to_string()));
+    (0..limits::LEAF_PATHS).for_each(|number| large.touch(number.to_string()));
     Entry::seal(&large, Outcome::Ok, &[], &XorCipher, &rng()).unwrap()
 }
 

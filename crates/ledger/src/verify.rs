@@ -359,7 +359,7 @@ mod tests {
             let entry = entry(number);
             entry
                 .fragments()
-                .for_each(|fragment| finalize(&mut leaf, Marks { t, w, j }, fragment));
+                .for_each(|fragment| finalize(&mut leaf, Marks { t, w, j }, None, fragment));
             leaf
         };
         for ((t, w, j), expected) in [

@@ -626,6 +626,15 @@ mod tests {
         check(Some(&admin), Review, Resource::Everything, "admin role", true);
         check(Some(&owner), Review, Resource::Everything, "no admin role", false);
         check(None, Review, Resource::Everything, "not logged in", false);
+        check(Some(&admin), Operate, Resource::Everything, "admin role", true);
+        check(
+            Some(&owner),
+            Operate,
+            Resource::Everything,
+            "no admin role",
+            false,
+        );
+        check(Some(&owner), Operate, secret(&lists), "not in no list", false);
     }
 
     #[test]

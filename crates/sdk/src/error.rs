@@ -52,6 +52,12 @@ pub enum Error {
     /// The audit record could not be written, so the answer is withheld.
     #[error("the audit ledger cannot be written, so the answer is withheld; see the server's log")]
     AuditUnavailable(#[source] Box<dyn StdError + Send + Sync>),
+    /// Nobody has opened the seal, or an admin has closed it: there is no key to serve anything with.
+    #[error("the server is sealed: its operators must open it, with `strongroom operator unseal`")]
+    Sealed,
+    /// There is no instance yet.
+    #[error("there is no instance here yet: its operator must make it, with `strongroom operator init`")]
+    NotInitialized,
     /// A fault of ours; the cause is in the log.
     #[error("internal error; the server's log names its cause under this request's id")]
     Internal(#[source] Box<dyn StdError + Send + Sync>),

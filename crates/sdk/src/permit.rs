@@ -9,7 +9,7 @@ use strongroom_base::{Clock, Monotonic, Name, Rng, Timestamp, limits};
 use strongroom_identity::{Directory, Session};
 use strongroom_ledger::{Ledger, Outcome};
 use strongroom_policy::{Allowed, Capability, Denied, Lapse, Resource, Strictness, Subject, decide};
-use strongroom_storage::{Change, CommitError, Storage};
+use strongroom_storage::{Change, CommitError, Note, Storage, Unavailable};
 
 use crate::{Error, Guarded, IndexRow, Mount, Opened, Protected, RequestRecord, Space};
 
@@ -44,7 +44,7 @@ impl Surroundings {
     pub async fn commit(
         &self,
         change: Change,
-        note: impl Fn(&Change) -> Result<Vec<u8>, Error>,
+        note: impl Fn(&Change) -> Result<Note, Error>,
     ) -> Result<Result<(), CommitError>, Error> {
         self.space.takes(&change)?;
         let mut tries = 0..limits::KEY_CHANGES_MET;
@@ -55,7 +55,8 @@ impl Surroundings {
                 Err(BarrierError::Damaged(EnvelopeError::Epoch(_))) => return Ok(Err(CommitError::Conflict)),
                 fence => fence?,
             };
-            fenced.note = Some(note(&fenced)?);
+            let note = note(&fenced)?;
+            fenced.notes.push(note);
             match self.storage.commit(fenced).await {
                 Err(CommitError::Conflict)
                     if tries.next().is_some() && self.barrier.has_moved(&fence).await.unwrap_or(false) => {}
@@ -429,6 +430,12 @@ impl From<BarrierError> for Error {
             | BarrierError::DamagedKeys(..)
             | BarrierError::UnknownKek(..) => Self::internal(error),
         }
+    }
+}
+
+impl From<Unavailable> for Error {
+    fn from(cause: Unavailable) -> Self {
+        Self::Unavailable(cause.into())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use strongroom_ledger::{Ledger, Outcome, Record};
-use strongroom_storage::Change;
+use strongroom_storage::{Change, Note};
 
 use crate::Error;
 
@@ -34,8 +34,8 @@ impl RequestRecord {
         self.state().record.as_mut().map(add);
     }
 
-    /// The record's bytes for `change`, which is about to be committed.
-    pub(crate) fn note(&self, ledger: &Ledger, outcome: Outcome, change: &Change) -> Result<Vec<u8>, Error> {
+    /// The record as a note of `change`, which is about to be committed.
+    pub(crate) fn note(&self, ledger: &Ledger, outcome: Outcome, change: &Change) -> Result<Note, Error> {
         let mut state = self.state();
         let record = state
             .record

@@ -90,7 +90,7 @@ impl Space {
     ///
     /// # Errors
     /// [`Error::Full`], [`Error::AuditUnavailable`].
-    pub(crate) fn takes(&self, change: &Change) -> Result<(), Error> {
+    pub fn takes(&self, change: &Change) -> Result<(), Error> {
         self.answers()?;
         match self.room() {
             Room::Scarce if !change.puts.is_empty() => Err(Error::Full),

@@ -11,8 +11,9 @@
 mod error;
 mod token;
 
+use std::convert::Infallible;
 use std::path::PathBuf;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
 use async_trait::async_trait;
@@ -31,7 +32,25 @@ const NONCE_BYTES: usize = 12;
 
 /// A PKCS#11 module and its tokens. Cheap to clone; the module is loaded when it is first needed.
 #[derive(Clone)]
-pub struct Pkcs11(mpsc::Sender<(Work, oneshot::Sender<Answer>)>);
+pub struct Pkcs11(Arc<Thread>);
+
+/// The thread that has the module. The last handle that is dropped waits until it has done what it was asked, because a
+/// process that ends while a C library is at work may crash in the library's own destructors. It does not wait for ever:
+/// a token may hang.
+struct Thread {
+    /// There until it is dropped.
+    queue: Option<mpsc::Sender<(Work, oneshot::Sender<Answer>)>>,
+    /// Ends with the thread. Nothing is ever sent.
+    ended: Mutex<mpsc::Receiver<Infallible>>,
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = ended.recv_timeout(limits::TOKEN_TIMEOUT.into());
+    }
+}
 
 /// What an operator configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,13 +92,18 @@ impl Pkcs11 {
     /// When there can be no thread.
     pub fn new(config: Pkcs11Config) -> std::io::Result<Self> {
         let (queue, work) = mpsc::channel::<(Work, oneshot::Sender<Answer>)>();
+        let (at_work, ended) = mpsc::channel();
         thread::Builder::new().name("pkcs11".to_owned()).spawn(move || {
+            let _at_work: mpsc::Sender<Infallible> = at_work;
             let mut module = Module::new(config);
             while let Ok((work, answer)) = work.recv() {
                 let _ = answer.send(module.run(work)); // whoever asked may have gone away
             }
         })?;
-        Ok(Self(queue))
+        Ok(Self(Arc::new(Thread {
+            queue: Some(queue),
+            ended: Mutex::new(ended),
+        })))
     }
 
     /// Makes `key` in its token. One that is there is taken if it was made there, cannot leave it, and is fit for the work.
@@ -101,7 +125,8 @@ impl Pkcs11 {
 
     async fn ask(&self, work: Work) -> Answer {
         let (answer, answered) = oneshot::channel();
-        self.0.send((work, answer)).map_err(|_| Pkcs11Error::Stopped)?;
+        let queue = self.0.queue.as_ref().ok_or(Pkcs11Error::Stopped)?;
+        queue.send((work, answer)).map_err(|_| Pkcs11Error::Stopped)?;
         match tokio::time::timeout(limits::TOKEN_TIMEOUT.into(), answered).await {
             Ok(answered) => answered.map_err(|_| Pkcs11Error::Stopped)?,
             Err(_) => Err(Pkcs11Error::Slow),

@@ -4,21 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use strongroom_base::limits;
-use strongroom_storage::{Answer, Change, Companion, Failure, Group, Revision, Stage, refuse, settle};
+use strongroom_storage::{
+    Change, Companion, Failure, Group, Revision, Stage, Waiting, fitting, refuse, settle,
+};
 use tokio::sync::mpsc;
 
 use crate::feed::{Feed, Missed};
 use crate::schema::SCHEMA;
 use crate::session::{CHANNEL, Parameter, Session, Sessions, revision_of, within};
 use crate::stored;
-
-/// A change whose caller waits.
-pub(crate) struct Waiting {
-    pub(crate) change: Change,
-    /// [`Change::size`] of it.
-    pub(crate) size: usize,
-    pub(crate) answer: Answer,
-}
 
 pub(crate) struct Committer {
     sessions: Arc<Sessions>,
@@ -65,12 +59,7 @@ impl Committer {
             if waiting.is_empty() {
                 return;
             }
-            let mut bytes = 0;
-            let fits = |waiting: &&Waiting| {
-                bytes += waiting.size;
-                bytes <= limits::GROUP_BYTES
-            };
-            let ops = waiting.iter().take_while(fits).count();
+            let ops = fitting(&waiting);
             self.commit_group(waiting.drain(..ops)).await;
         }
     }

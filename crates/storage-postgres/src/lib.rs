@@ -18,12 +18,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use strongroom_base::{Clock, limits};
 use strongroom_storage::{
-    Change, Changes, CommitError, Companion, Failure, Revision, Row, Storage, Unavailable,
+    Change, Changes, CommitError, Companion, Failure, Revision, Row, Storage, Unavailable, Waiting,
 };
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use committer::{Committer, Waiting};
+use committer::Committer;
 use feed::Feed;
 use session::{Sessions, revision_of, signed};
 

@@ -11,10 +11,11 @@ use crate::session::{connect, within};
 use crate::settings::Settings;
 
 /// The schema that this version writes.
-pub const SCHEMA: i32 = 1;
+pub const SCHEMA: i32 = 2;
 
 /// What leads from each schema to the next, the empty database first.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE strongroom_meta (
         one boolean PRIMARY KEY DEFAULT true CHECK (one),
         schema integer NOT NULL,
@@ -31,7 +32,10 @@ const MIGRATIONS: [&str; 1] = ["
     ALTER TABLE strongroom_rows ALTER COLUMN value SET STORAGE EXTERNAL;
     CREATE INDEX strongroom_rows_revision ON strongroom_rows (revision);
     CREATE INDEX strongroom_rows_deleted ON strongroom_rows (deleted) WHERE value IS NULL;
-"];
+",
+    // The tables stay as they are. But a server that knows schema 1 takes itself for the only node: it must stop.
+    "",
+];
 
 /// Keeps two nodes from migrating at once; the number is ours alone.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(6011402915)";

@@ -5,9 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use strongroom_base::{Clock, SystemClock};
+use strongroom_base::{Clock, NodeId, SystemClock};
 use strongroom_storage::{
-    Change, Changes, CommitError, Precondition, Revision, Storage, contract, outbox_key,
+    Change, Changes, CommitError, Note, OutboxKey, Precondition, Revision, Storage, contract,
 };
 use strongroom_storage_postgres::{Database, OpenError, Postgres, Settings};
 use strongroom_testkit::Postgres as Server;
@@ -29,6 +29,13 @@ async fn database(url: &str) -> Database {
 
 async fn node(url: &str) -> Postgres {
     database(url).await.storage(Arc::new(()))
+}
+
+fn note(text: &str) -> Vec<Note> {
+    vec![Note {
+        node: NodeId(2),
+        bytes: text.into(),
+    }]
 }
 
 fn put(key: &str, value: &str) -> Change {
@@ -58,7 +65,7 @@ async fn nodes_follow_each_other_and_a_key_has_one_order() {
             key: b"a".to_vec(),
             revision: Some(first),
         }],
-        note: Some(value.into()),
+        notes: note(value),
         ..put("a", value)
     };
     let second = two.commit(if_first("2")).await.unwrap();
@@ -66,7 +73,11 @@ async fn nodes_follow_each_other_and_a_key_has_one_order() {
         one.commit(if_first("3")).await,
         Err(CommitError::Conflict)
     ));
-    assert!(two.get(&outbox_key(second)).await.unwrap().is_some());
+    let row = OutboxKey {
+        node: NodeId(2),
+        revision: second,
+    };
+    assert!(two.get(&row.to_bytes()).await.unwrap().is_some());
     // A node sees its own change at once, with all that went before it.
     let third = one.commit(put("b", "")).await.unwrap();
     let seen = one.changes(first, 9).await.unwrap();
@@ -138,7 +149,7 @@ async fn an_older_version_refuses_a_newer_schema() {
         .await
         .err()
         .unwrap();
-    assert!(matches!(refused, OpenError::Newer(2)), "{refused:?}");
+    assert!(matches!(refused, OpenError::Newer(3)), "{refused:?}");
     assert!(refused.to_string().contains("use a newer strongroom"));
     // One that runs on writes nothing more.
     assert!(matches!(
@@ -238,11 +249,11 @@ async fn the_modes_of_tls_are_libpqs() {
 
 /// `docs/formats/postgres.md`: these columns are on disk.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_tables_of_schema_1() {
+async fn the_tables_of_schema_2() {
     let server = server();
     let name = server.database().unwrap();
     let change = Change {
-        note: Some(b"note".to_vec()),
+        notes: note("note"),
         ..put("a", "1")
     };
     let deletes = Change {
@@ -259,10 +270,10 @@ async fn the_tables_of_schema_1() {
                     strongroom_rows|revision|bigint\nstrongroom_rows|deleted|timestamp with time zone";
     assert_eq!(server.sql(&name, columns).unwrap(), expected);
     let rows = "SELECT key, value, revision, deleted IS NOT NULL FROM strongroom_rows ORDER BY key";
-    let expected = "\\x040000000000000001|\\x000000046e6f7465|1|f\n\\x61||2|t";
+    let expected = "\\x04000000020000000000000001|\\x000000046e6f7465|1|f\n\\x61||2|t";
     assert_eq!(server.sql(&name, rows).unwrap(), expected);
     assert_eq!(
         server.sql(&name, "SELECT * FROM strongroom_meta").unwrap(),
-        "t|1|2|0"
+        "t|2|2|0"
     );
 }

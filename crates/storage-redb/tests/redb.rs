@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use redb::{Database, TableDefinition};
+use strongroom_base::NodeId;
 use strongroom_base::limits::STORAGE_CACHE_BYTES;
-use strongroom_storage::{Backend, Change, Changes, Embedded, Group, Revision, Row, Storage, contract};
+use strongroom_storage::{Backend, Change, Changes, Embedded, Group, Note, Revision, Row, Storage, contract};
 use strongroom_storage_redb::{OpenError, RedbBackend};
 
 fn open(path: &Path) -> Result<RedbBackend, OpenError> {
@@ -53,7 +54,10 @@ async fn what_was_acknowledged_is_there_after_reopening() {
     before
         .commit(Change {
             puts,
-            note: Some(b"note".to_vec()),
+            notes: vec![Note {
+                node: NodeId::FIRST,
+                bytes: b"note".to_vec(),
+            }],
             ..Change::default()
         })
         .await

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use strongroom_base::limits;
+use strongroom_base::{NodeId, limits};
 use tokio::task::JoinSet;
 
-use crate::{Change, Changes, CommitError, OUTBOX_PLANE, Precondition, Revision, Row, Storage, outbox_key};
+use crate::{Change, Changes, CommitError, Note, OutboxKey, Precondition, Revision, Row, Storage, notes_in};
 
 /// A clause of the contract that a storage breaks.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +42,7 @@ pub async fn check<S: Storage>(fresh: impl AsyncFn() -> S) -> Result<(), Violati
         readers_see_whole_changes
         scans_are_ordered_and_bounded
         notes_reach_the_outbox_once_and_in_order
+        each_node_has_an_outbox_of_its_own
         followers_miss_nothing
         a_foreign_revision_is_compacted
         what_is_too_large_is_refused
@@ -97,8 +98,15 @@ fn when(key: &str, revision: Option<Revision>, change: Change) -> Change {
 }
 
 fn noted(note: &str, change: Change) -> Change {
+    noted_by(NodeId::FIRST, note, change)
+}
+
+fn noted_by(node: NodeId, note: &str, change: Change) -> Change {
     Change {
-        note: Some(note.into()),
+        notes: vec![Note {
+            node,
+            bytes: note.into(),
+        }],
         ..change
     }
 }
@@ -371,30 +379,34 @@ async fn scans_are_ordered_and_bounded(storage: Shared) -> Result<(), Broken> {
     Ok(())
 }
 
-/// All notes in the outbox, each with its row's key.
-async fn outbox(storage: &Shared) -> Result<Vec<(Vec<u8>, String)>, Broken> {
-    let rows = storage
-        .scan(vec![OUTBOX_PLANE]..vec![OUTBOX_PLANE + 1], None, usize::MAX)
-        .await?;
+/// All notes in the outbox of `node`, each with its row's key.
+async fn outbox_of(storage: &Shared, node: NodeId) -> Result<Vec<(OutboxKey, String)>, Broken> {
+    let rows = storage.scan(OutboxKey::all_of(node), None, usize::MAX).await?;
     let mut notes = Vec::new();
     for (key, row) in rows {
+        let expect = OutboxKey {
+            node,
+            revision: row.revision,
+        };
         ensure!(
-            key == outbox_key(row.revision),
+            OutboxKey::read(&key) == Some(expect),
             "an outbox row of {:?} at {key:?}",
             row.revision
         );
-        let mut rest = row.value.as_slice();
-        while let Some((length, tail)) = rest.split_first_chunk() {
-            let split = tail.split_at_checked(usize::try_from(u32::from_be_bytes(*length))?);
-            let Some((note, tail)) = split else {
-                return Err(Broken("a torn note".into()));
-            };
-            notes.push((key.clone(), String::from_utf8_lossy(note).into_owned()));
-            rest = tail;
-        }
-        ensure!(rest.is_empty(), "bytes after the last note");
+        let Some(found) = notes_in(&row.value) else {
+            return Err(Broken("a torn note".into()));
+        };
+        notes.extend(
+            found
+                .iter()
+                .map(|note| (expect, String::from_utf8_lossy(note).into_owned())),
+        );
     }
     Ok(notes)
+}
+
+async fn outbox(storage: &Shared) -> Result<Vec<(OutboxKey, String)>, Broken> {
+    outbox_of(storage, NodeId::FIRST).await
 }
 
 async fn notes_reach_the_outbox_once_and_in_order(storage: Shared) -> Result<(), Broken> {
@@ -410,7 +422,7 @@ async fn notes_reach_the_outbox_once_and_in_order(storage: Shared) -> Result<(),
                 put(&note, "")
             };
             let change = if n % 5 == 0 { change } else { noted(&note, change) };
-            let has_note = change.note.is_some();
+            let has_note = !change.notes.is_empty();
             match storage.commit(change).await {
                 Ok(revision) => Ok(has_note.then_some((revision, note))),
                 Err(CommitError::Conflict) => Ok(None),
@@ -429,12 +441,12 @@ async fn notes_reach_the_outbox_once_and_in_order(storage: Shared) -> Result<(),
     );
     for ((key, note), revision) in found.iter().zip(expect.keys()) {
         ensure!(
-            *key >= outbox_key(*revision),
+            key.revision >= *revision,
             "note {note} is in the row of a group before it"
         );
     }
     // The sequencer empties it.
-    let deletes = found.into_iter().map(|(key, _)| key).collect::<BTreeSet<_>>();
+    let deletes: BTreeSet<_> = found.into_iter().map(|(key, _)| key.to_bytes()).collect();
     storage
         .commit(Change {
             deletes: deletes.into_iter().collect(),
@@ -442,6 +454,37 @@ async fn notes_reach_the_outbox_once_and_in_order(storage: Shared) -> Result<(),
         })
         .await?;
     ensure!(outbox(&storage).await?.is_empty(), "a deleted row is still there");
+    Ok(())
+}
+
+async fn each_node_has_an_outbox_of_its_own(storage: Shared) -> Result<(), Broken> {
+    let mut notes: Vec<_> = (1..=3).map(NodeId).collect();
+    notes.push(NodeId(2));
+    let notes = notes.into_iter().zip(["one", "two", "three", "four"]);
+    let change = Change {
+        notes: notes
+            .map(|(node, note)| Note {
+                node,
+                bytes: note.into(),
+            })
+            .collect(),
+        ..put("a", "")
+    };
+    let first = storage.commit(change).await?;
+    let second = storage.commit(noted_by(NodeId(2), "five", put("a", ""))).await?;
+    for (node, expect) in [
+        (1, vec![(first, "one")]),
+        (2, vec![(first, "two"), (first, "four"), (second, "five")]),
+        (3, vec![(first, "three")]),
+        (4, vec![]),
+    ] {
+        let found = outbox_of(&storage, NodeId(node)).await?;
+        let found: Vec<_> = found
+            .iter()
+            .map(|(key, note)| (key.revision, note.as_str()))
+            .collect();
+        ensure!(found == expect, "the outbox of node {node} is {found:?}");
+    }
     Ok(())
 }
 
@@ -586,7 +629,11 @@ async fn malformed_changes_are_refused(storage: Shared) -> Result<(), Broken> {
         (
             "an outbox row is put",
             Change {
-                puts: vec![row(&outbox_key(Revision(1)))],
+                puts: vec![row(&OutboxKey {
+                    node: NodeId::FIRST,
+                    revision: Revision(1),
+                }
+                .to_bytes())],
                 ..change()
             },
         ),

@@ -7,6 +7,7 @@ mod answers;
 pub mod contract;
 mod embedded;
 mod memory;
+mod outbox;
 mod queue;
 mod recent;
 #[cfg(test)]
@@ -22,6 +23,8 @@ use strongroom_base::limits;
 pub use answers::{Answer, refuse, settle};
 pub use embedded::{Backend, Companion, Embedded, Failure, KeyRange};
 pub use memory::Memory;
+pub use outbox::{Note, OutboxKey, is_outbox, notes_in};
+pub use queue::{Waiting, fitting};
 pub use recent::Recent;
 pub use stage::{Group, Stage};
 
@@ -56,8 +59,8 @@ pub struct Change {
     pub puts: Vec<(Vec<u8>, Vec<u8>)>,
     /// Rows to remove; a missing one is no error.
     pub deletes: Vec<Vec<u8>>,
-    /// The audit record of the change. The notes of all changes of a group become one row of the outbox.
-    pub note: Option<Vec<u8>>,
+    /// The audit records of the change. The notes of all changes of a group become one row of the outbox for each node.
+    pub notes: Vec<Note>,
 }
 
 impl Change {
@@ -75,7 +78,7 @@ impl Change {
         let size = read
             .chain(put)
             .chain(deleted)
-            .chain(self.note.iter().map(Vec::len))
+            .chain(self.notes.iter().map(|note| note.bytes.len()))
             .sum();
         if size > limits::GROUP_BYTES {
             return Err(CommitError::TooLarge);
@@ -95,11 +98,10 @@ impl Change {
             .chain(&self.deletes)
             .collect();
         written.sort_unstable();
-        let is_put_well = |(key, _): &(Vec<u8>, _)| key.first().is_some_and(|&plane| plane != OUTBOX_PLANE);
         self.preconditions
             .iter()
             .all(|precondition| !precondition.key.is_empty())
-            && self.puts.iter().all(is_put_well)
+            && self.puts.iter().all(|(key, _)| !is_outbox(key))
             && written.first().is_none_or(|first| !first.is_empty())
             && written.windows(2).all(|pair| !matches!(pair, [a, b] if a == b))
     }
@@ -192,17 +194,6 @@ pub trait Storage: Send + Sync + 'static {
     /// Keys changed after `after`, oldest first, at most about `limit` (a change is never split).
     /// Compacted too when `after` lies ahead of every commit: then it is another storage's revision.
     async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, Unavailable>;
-}
-
-/// The first byte of every outbox key; the rest is the group's last revision, big-endian.
-pub const OUTBOX_PLANE: u8 = 4;
-
-/// The key of the outbox row of the group that ended with `revision`.
-#[must_use]
-pub fn outbox_key(revision: Revision) -> Vec<u8> {
-    let mut key = vec![OUTBOX_PLANE];
-    key.extend(revision.0.to_be_bytes());
-    key
 }
 
 /// The newest revision that the change feed of `storage` reaches.

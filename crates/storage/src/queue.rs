@@ -12,11 +12,27 @@ use crate::answers::Answer;
 use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 
 /// A change whose caller waits.
-pub(crate) struct Waiting {
-    pub(crate) change: Change,
+pub struct Waiting {
+    /// The change.
+    pub change: Change,
     /// [`Change::size`] of it.
-    pub(crate) size: usize,
-    pub(crate) answer: Answer,
+    pub size: usize,
+    /// Where its outcome goes.
+    pub answer: Answer,
+}
+
+/// How many of those that are `waiting`, from the first on, go into one group.
+pub fn fitting<'w>(waiting: impl IntoIterator<Item = &'w Waiting>) -> usize {
+    let mut bytes = 0;
+    let fits = |waiting: &&Waiting| {
+        bytes += waiting.size;
+        bytes <= limits::GROUP_BYTES
+    };
+    waiting
+        .into_iter()
+        .take(limits::GROUP_OPS)
+        .take_while(fits)
+        .count()
 }
 
 pub(crate) struct Queue {
@@ -100,17 +116,7 @@ impl Queue {
 
 impl State {
     fn take_group(&mut self) -> Vec<Waiting> {
-        let mut bytes = 0;
-        let fits = |waiting: &&Waiting| {
-            bytes += waiting.size;
-            bytes <= limits::GROUP_BYTES
-        };
-        let ops = self
-            .waiting
-            .iter()
-            .take(limits::GROUP_OPS)
-            .take_while(fits)
-            .count();
+        let ops = fitting(&self.waiting);
         self.waiting.drain(..ops).collect()
     }
 }

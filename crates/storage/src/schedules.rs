@@ -12,11 +12,12 @@ use futures::future::join;
 use shuttle::future::block_on;
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, Runner};
+use strongroom_base::NodeId;
 
 use crate::sync::{AtomicU64, Mutex, thread};
 use crate::{
-    Backend, Change, CommitError, Companion, Embedded, Failure, Group, KeyRange, Memory, OUTBOX_PLANE,
-    Precondition, Revision, Row, Storage,
+    Backend, Change, CommitError, Companion, Embedded, Failure, Group, KeyRange, Memory, Note, Precondition,
+    Revision, Row, Storage, is_outbox, notes_in,
 };
 
 /// Schedules of each kind for each fault.
@@ -90,17 +91,18 @@ impl Backend for Shared {
     fn apply(&self, mut group: Group) -> Result<(), Failure> {
         let (world, number) = (&self.0, self.0.writes.fetch_add(1, SeqCst));
         let durable = world.durable.load(SeqCst);
-        let is_change = |key: &[u8]| key != COUNT && key[0] != OUTBOX_PLANE;
+        let is_change = |key: &[u8]| key != COUNT && !is_outbox(key);
         let mut changes = group.writes.iter().filter(|(key, _)| is_change(key));
         if changes.any(|(_, row)| row.as_ref().is_some_and(|row| number_in(&row.value) > durable)) {
             world.is_ahead.store(1, SeqCst);
         }
         if let Some(Bug::ExchangesNotes) = world.bug {
-            let outbox = group.writes.iter_mut().filter(|(key, _)| key[0] == OUTBOX_PLANE);
+            let outbox = group.writes.iter_mut().filter(|(key, _)| is_outbox(key));
             for (_, row) in outbox {
-                let mut notes = notes_in(&row.as_ref().unwrap().value);
+                let mut notes = notes_in(&row.as_ref().unwrap().value).unwrap();
                 notes.reverse();
-                row.as_mut().unwrap().value = notes.iter().flat_map(|note| with_length(note)).collect();
+                let value = notes.iter().flat_map(|note| with_length(note)).collect();
+                row.as_mut().unwrap().value = value;
             }
         }
         match world.fault {
@@ -131,22 +133,15 @@ fn with_length(note: &[u8]) -> Vec<u8> {
     [&u32::try_from(note.len()).unwrap().to_be_bytes(), note].concat()
 }
 
-fn notes_in(mut row: &[u8]) -> Vec<Vec<u8>> {
-    let mut notes = Vec::new();
-    while let Some((length, rest)) = row.split_first_chunk() {
-        let (note, rest) = rest.split_at(u32::from_be_bytes(*length) as usize);
-        notes.push(note.to_vec());
-        row = rest;
-    }
-    notes
-}
-
 /// A row named `name` and a note of the same name, which are there only if the journal has an entry.
 fn change(world: &World, name: &str) -> Change {
     let entry = world.journaled.fetch_add(1, SeqCst) + 1;
     Change {
         puts: vec![(name.into(), entry.to_be_bytes().into())],
-        note: Some(name.into()),
+        notes: vec![Note {
+            node: NodeId::FIRST,
+            bytes: name.into(),
+        }],
         ..Change::default()
     }
 }
@@ -232,7 +227,7 @@ fn check(world: &World, outcomes: &Outcomes) {
     }
     let all = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
     let rows = world.memory.scan(all, usize::MAX).unwrap();
-    let (outbox, mut rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(key, _)| key[0] == OUTBOX_PLANE);
+    let (outbox, mut rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(key, _)| is_outbox(key));
     let counted = rows
         .iter()
         .position(|(key, _)| key == COUNT)
@@ -244,7 +239,10 @@ fn check(world: &World, outcomes: &Outcomes) {
     assert_eq!(counted, counts.count() as u64, "a count is missing");
     rows.sort_by_key(|(_, row)| row.revision);
     let names: Vec<_> = rows.into_iter().map(|(key, _)| key).collect();
-    let notes: Vec<_> = outbox.iter().flat_map(|(_, row)| notes_in(&row.value)).collect();
+    let notes: Vec<_> = outbox
+        .iter()
+        .flat_map(|(_, row)| notes_in(&row.value).unwrap())
+        .collect();
     assert_eq!(names, notes, "the rows in their order, and the notes in theirs");
     if world.fault.is_none() {
         assert_eq!(

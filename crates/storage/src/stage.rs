@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Change, Failure, Revision, Row, outbox_key};
+use strongroom_base::NodeId;
+
+use crate::outbox::{OutboxKey, push_note};
+use crate::{Change, Failure, Revision, Row};
 
 /// What one group writes, in one atomic and durable step.
 #[derive(Debug)]
@@ -17,7 +20,8 @@ pub struct Group {
 pub struct Stage {
     start: Revision,
     group: Group,
-    notes: Vec<u8>,
+    /// The values of the outbox rows in the making.
+    notes: BTreeMap<NodeId, Vec<u8>>,
 }
 
 impl Stage {
@@ -30,7 +34,7 @@ impl Stage {
                 head,
                 writes: BTreeMap::new(),
             },
-            notes: Vec::new(),
+            notes: BTreeMap::new(),
         }
     }
 
@@ -62,25 +66,20 @@ impl Stage {
         self.group
             .writes
             .extend(puts.chain(change.deletes.into_iter().map(|key| (key, None))));
-        if let Some(note) = change.note {
-            // INVARIANT: `Change::size` bounds a note by GROUP_BYTES, so its length fits.
-            self.notes
-                .extend(u32::try_from(note.len()).unwrap_or(u32::MAX).to_be_bytes());
-            self.notes.extend(note);
+        for note in change.notes {
+            push_note(self.notes.entry(note.node).or_default(), &note.bytes);
         }
         Ok(Some(revision))
     }
 
-    /// The group with its outbox row, or `None` when every change was refused.
+    /// The group with its outbox rows, or `None` when every change was refused.
     #[must_use]
     pub fn finish(self) -> Option<Group> {
         let mut group = self.group;
-        if !self.notes.is_empty() {
-            let row = Row {
-                value: self.notes,
-                revision: group.head,
-            };
-            group.writes.insert(outbox_key(group.head), Some(row));
+        let revision = group.head;
+        for (node, value) in self.notes {
+            let key = OutboxKey { node, revision };
+            group.writes.insert(key.to_bytes(), Some(Row { value, revision }));
         }
         (group.head > self.start).then_some(group)
     }

@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use futures::future::{join_all, try_join_all};
 use futures::poll;
-use strongroom_base::limits;
+use strongroom_base::{NodeId, limits};
 use strongroom_storage::{
-    Backend, Change, Changes, CommitError, Companion, Embedded, Failure, Group, KeyRange, Memory,
-    Precondition, Revision, Row, Storage, outbox_key,
+    Backend, Change, Changes, CommitError, Companion, Embedded, Failure, Group, KeyRange, Memory, Note,
+    OutboxKey, Precondition, Revision, Row, Storage,
 };
 
 /// Memory that fails when told to, and remembers how it was used.
@@ -185,7 +185,10 @@ fn when(key: &str, revision: Option<u64>, change: Change) -> Change {
 
 fn noted(note: &str, change: Change) -> Change {
     Change {
-        note: Some(note.into()),
+        notes: vec![Note {
+            node: NodeId::FIRST,
+            bytes: note.into(),
+        }],
         ..change
     }
 }
@@ -220,7 +223,13 @@ async fn a_group_is_one_write_in_which_later_changes_see_earlier_ones() {
     assert_eq!(fixture.groups(), [1, 4]);
     let outbox = fixture
         .storage
-        .get(&outbox_key(Revision(5)))
+        .get(
+            &OutboxKey {
+                node: NodeId::FIRST,
+                revision: Revision(5),
+            }
+            .to_bytes(),
+        )
         .await
         .unwrap()
         .unwrap();

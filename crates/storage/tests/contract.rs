@@ -1,10 +1,6 @@
 //! The contract suite on memory; and on memory with planted bugs, each of which it must find.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "fixtures of tests may panic"
-)]
+#![expect(clippy::unwrap_used, reason = "fixtures of tests may panic")]
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,8 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use strongroom_storage::{
-    Backend, Change, Changes, CommitError, Embedded, Failure, Group, KeyRange, Memory, OUTBOX_PLANE,
-    Revision, Row, Storage, Unavailable, contract,
+    Backend, Change, Changes, CommitError, Embedded, Failure, Group, KeyRange, Memory, Revision, Row,
+    Storage, Unavailable, contract, is_outbox,
 };
 
 fn memory() -> Embedded<Memory> {
@@ -67,7 +63,7 @@ impl Backend for Miswriting {
                 std::thread::sleep(Duration::from_millis(2));
                 group.writes = second;
             }
-            Miswrites::DropsTheNotes => group.writes.retain(|key, _| key[0] != OUTBOX_PLANE),
+            Miswrites::DropsTheNotes => group.writes.retain(|key, _| !is_outbox(key)),
             Miswrites::KeepsDeletedRows => group.writes.retain(|_, row| row.is_some()),
         }
         self.1.apply(group)
@@ -113,15 +109,13 @@ impl Storage for Misjudging {
         if matches!(self.0, Misjudges::DropsPreconditions) {
             change.preconditions.clear();
         }
-        let note = change
-            .note
-            .clone()
-            .filter(|_| matches!(self.0, Misjudges::NotesTwice));
+        let mut notes = change.notes.clone();
+        notes.retain(|_| matches!(self.0, Misjudges::NotesTwice));
         let revision = self.1.commit(change).await?;
-        if note.is_some() {
+        if !notes.is_empty() {
             self.1
                 .commit(Change {
-                    note,
+                    notes,
                     ..Change::default()
                 })
                 .await?;

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use strongroom_storage::{Backend, Failure, Group, KeyRange, OUTBOX_PLANE, Revision, Row};
+use strongroom_storage::{Backend, Failure, Group, KeyRange, Revision, Row, is_outbox};
 
 use crate::Announcement;
 
@@ -71,7 +71,7 @@ impl<B: Backend> Watched<B> {
     }
 
     fn write(&self, mut group: Group) -> Result<(), Failure> {
-        let notes = |(key, _): &(&Vec<u8>, &mut Option<Row>)| key.first() == Some(&OUTBOX_PLANE);
+        let notes = |(key, _): &(&Vec<u8>, &mut Option<Row>)| is_outbox(key);
         match self.bug {
             None => {}
             Some(Bug::SkipsASync) => {
@@ -90,7 +90,7 @@ impl<B: Backend> Watched<B> {
                     group.writes = second;
                 }
             }
-            Some(Bug::DropsNotes) => group.writes.retain(|key, _| key.first() != Some(&OUTBOX_PLANE)),
+            Some(Bug::DropsNotes) => group.writes.retain(|key, _| !is_outbox(key)),
             Some(Bug::NotesTwice) => {
                 for (_, row) in group.writes.iter_mut().filter(notes) {
                     row.iter_mut().for_each(|row| row.value = row.value.repeat(2));

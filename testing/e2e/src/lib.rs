@@ -3,6 +3,7 @@
 
 mod caller;
 mod canary;
+mod cluster;
 pub mod ledger;
 mod program;
 pub mod surface;
@@ -11,6 +12,7 @@ mod world;
 
 pub use caller::{Caller, Reply};
 pub use canary::{Canary, Found, files_below};
+pub use cluster::Cluster;
 pub use program::{Ended, eventually, refusal, run};
 pub use witness::Witness;
 pub use world::{PASSWORD, World};

@@ -4,6 +4,8 @@
 //! Values of secrets, passwords and tokens may be nowhere but in the answers that are for them. Names and slugs may be
 //! in answers to their caller, but not in the data directory, the log or the metrics.
 
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::process::Command;
 
@@ -214,7 +216,10 @@ fn flags(log_format: &'static str) -> [&'static str; 4] {
 
 fn token_of(reply: &Reply) -> Result<String> {
     let json = reply.json();
-    let token = json.pointer("/token/token").or_else(|| json.get("token"));
+    let token = json
+        .pointer("/token/token")
+        .or_else(|| json.get("token"))
+        .or_else(|| json.get("root_token"));
     let token = token.and_then(|token| token.as_str());
     Ok(token
         .with_context(|| format!("no token in {}", reply.text))?
@@ -471,6 +476,7 @@ async fn drive_route(aviary: &Aviary, call: &str) -> Result<()> {
         }
         _ if call.starts_with("POST /strongroom/v1/secrets/") => drive_secrets(aviary, call).await?,
         _ if call.starts_with("POST /strongroom/v1/operator/slots/") => drive_slots(aviary, call).await?,
+        _ if call.contains(" /strongroom/v1/operator/") => drive_seal(aviary, call).await?,
         _ => bail!("`{call}` has no case here: drive it with the canaries, well and badly"),
     }
     // Every route also gets a token that nobody knows, and tokens in the URL.
@@ -730,6 +736,190 @@ async fn drive_slots(aviary: &Aviary, call: &str) -> Result<()> {
     Ok(())
 }
 
+/// Drives one route that opens or closes the server. Whatever it does, the server is open behind it.
+async fn drive_seal(aviary: &Aviary, call: &str) -> Result<()> {
+    let admin = aviary.world.stranger()?.with(&aviary.admin_token);
+    let (stranger, planted) = (aviary.world.stranger()?, &aviary.planted);
+    let add = "POST /strongroom/v1/operator/slots/add";
+    let wish = json!({"kind": "shares", "shares": 3, "threshold": 2});
+    let added = admin.ask(add, &wish).await?;
+    ensure!(added.status == 200, "{}", added.text);
+    let (slot, shares) = (added.json()["slot"]["id"].clone(), shares_in(&added));
+    let cases = match call.rsplit_once("/operator/").map_or("", |(_, name)| name) {
+        "status" => vec![(&stranger, json!({}), 200)],
+        "init" => vec![
+            (
+                &stranger,
+                json!({"shares": 3, "threshold": 2, "admin": SLUG}),
+                409,
+            ),
+            (&stranger, json!({"shares": VALUE, "threshold": 2}), 400),
+        ],
+        "unseal" => return drive_unseal(aviary, call, &admin, &shares).await,
+        "seal" => vec![
+            (planted, json!({ "reason": VALUE }), 403),
+            (&admin, json!({ "reason": VALUE }), 200),
+        ],
+        "generate-root" => vec![
+            (&stranger, json!({ "share": VALUE }), 400),
+            (&stranger, json!({ "share": shares[0] }), 200),
+            (&stranger, json!({"cancel": true}), 200),
+            (&stranger, json!({ "share": shares[0] }), 200),
+            (&stranger, json!({ "share": shares[2] }), 200),
+        ],
+        "rekey" => vec![
+            (planted, json!({"slot": slot, "shares": 3, "threshold": 2}), 403),
+            (&admin, json!({"slot": VALUE, "shares": 3, "threshold": 2}), 400),
+            (&admin, json!({"slot": slot, "shares": 3, "threshold": 2}), 200),
+        ],
+        "rekey/confirm" => vec![
+            (planted, json!({ "share": shares[0] }), 403),
+            (&admin, json!({ "share": shares[0] }), 400),
+            (&admin, json!({ "share": [VALUE] }), 400),
+        ],
+        "rekey/cancel" => vec![(&admin, json!({}), 200)],
+        _ => bail!("`{call}` has no case here"),
+    };
+    for (caller, body, status) in cases {
+        let reply = caller.ask(call, &body).await?;
+        ensure!(
+            reply.status == status,
+            "{call} {body}: {} {}",
+            reply.status,
+            reply.text
+        );
+    }
+    open(&stranger, &shares).await
+}
+
+/// Seals the server, and drives the route that opens it.
+async fn drive_unseal(aviary: &Aviary, call: &str, admin: &Caller, shares: &[String]) -> Result<()> {
+    let stranger = aviary.world.stranger()?;
+    let sealed = admin.ask("POST /strongroom/v1/operator/seal", &json!({})).await?;
+    ensure!(sealed.status == 200, "{}", sealed.text);
+    for (body, status) in [
+        (json!({ "share": shares[0] }), 200),
+        (json!({ "share": shares[0] }), 400),
+        (json!({ "share": shares[1].get(..50) }), 400),
+        (json!({ "share": VALUE }), 400),
+        (json!({ "share": {VALUE: shares[1]} }), 400),
+        (
+            json!({ "share": shares[1], "passphrase": format!("{PASSPHRASE}!") }),
+            400,
+        ),
+        (json!({ "passphrase": format!("{PASSPHRASE}!") }), 400),
+        (json!({"reset": true}), 200),
+    ] {
+        let reply = stranger.ask(call, &body).await?;
+        // There may be no slot yet that opens by a passphrase.
+        let is_without_slot = body.get("passphrase").is_some() && reply.status == 409;
+        ensure!(
+            is_without_slot || reply.status == status,
+            "{body}: {}",
+            reply.text
+        );
+    }
+    // What comes to a sealed server is recorded without anything that it says.
+    let login = json!({"slug": SLUG, "password": PASSPHRASE});
+    let refused = stranger.ask("POST /user-svc/login", &login).await?;
+    ensure!(refused.status == 503, "{}", refused.text);
+    let refused = aviary.planted.save_value(&aviary.name(), VALUE).await?;
+    ensure!(refused.status == 503, "{}", refused.text);
+    open(&stranger, shares).await
+}
+
+/// Opens the server, if it is sealed, by two of `shares`.
+async fn open(stranger: &Caller, shares: &[String]) -> Result<()> {
+    for share in shares.iter().take(2) {
+        let unseal = "POST /strongroom/v1/operator/unseal";
+        let reply = stranger.ask(unseal, &json!({ "share": share })).await?;
+        ensure!(reply.status == 200, "{}", reply.text);
+    }
+    Ok(())
+}
+
+/// The shares that `reply` has.
+fn shares_in(reply: &Reply) -> Vec<String> {
+    let json = reply.json();
+    let shares = json.get("shares").and_then(|shares| shares.as_array());
+    let texts = shares.into_iter().flatten().filter_map(|share| share.as_str());
+    texts.map(str::to_owned).collect()
+}
+
+/// Drives one command that opens or closes the server, which is open behind it.
+fn drive_seal_command(aviary: &mut Aviary, name: &str) -> Result<()> {
+    let words: Vec<&str> = name.split(' ').skip(1).collect();
+    let with = |more: &[&'static str]| [&words[..], more].concat();
+    let add = [
+        "operator",
+        "slots",
+        "add",
+        "shares",
+        "--shares",
+        "3",
+        "--threshold",
+        "2",
+    ];
+    let added = aviary.operator(&add, "", 0)?;
+    let shares: Vec<String> = added.out.lines().map(str::to_owned).collect();
+    let slot = added
+        .err
+        .split_whitespace()
+        .nth(1)
+        .context("the slot's number")?
+        .to_owned();
+    let open = |aviary: &mut Aviary| {
+        for share in &shares[..2] {
+            aviary.native_given("", &["operator", "unseal"], share, 0)?;
+        }
+        anyhow::Ok(())
+    };
+    match *words.last().context("no command")? {
+        "init" => {
+            aviary.native_given("", &with(&[]), "", 1)?;
+            aviary.native_given("", &with(&["--admin-slug", SLUG, "--output", "json"]), "", 1)?;
+        }
+        "status" => {
+            aviary.native_given("", &with(&[]), "", 0)?;
+            aviary.native_given("", &with(&["--output", "json"]), "", 0)?;
+        }
+        "seal" => {
+            aviary.native(&with(&[]), 1)?;
+            aviary.operator(&with(&[]), "", 0)?;
+            open(aviary)?;
+        }
+        "unseal" => {
+            aviary.operator(&["operator", "seal", "--output", "json"], "", 0)?;
+            aviary.native_given("", &with(&[]), VALUE, 1)?;
+            aviary.native_given("", &with(&[]), &shares[2], 0)?;
+            aviary.native_given("", &with(&[]), &shares[2], 1)?;
+            aviary.native_given("", &with(&["--passphrase"]), VALUE, 1)?;
+            aviary.native_given("", &with(&["--reset"]), "", 0)?;
+            open(aviary)?;
+        }
+        "generate-root" => {
+            aviary.native_given("", &with(&[]), VALUE, 1)?;
+            aviary.native_given("", &with(&[]), &shares[0], 0)?;
+            aviary.native_given("", &with(&["--cancel"]), "", 0)?;
+            aviary.native_given("", &with(&["--output", "json"]), &shares[0], 0)?;
+            aviary.native_given("", &with(&["--output", "json"]), &shares[1], 0)?;
+        }
+        "rekey" => {
+            let rekey = [&words[..], &["--slot", &slot]].concat();
+            aviary.native(&rekey, 1)?;
+            aviary.operator(&rekey, "", 0)?;
+            aviary.operator(&with(&["--confirm"]), &shares[0], 1)?;
+            aviary.operator(&with(&["--confirm"]), VALUE, 1)?;
+            aviary.operator(&with(&["--cancel"]), "", 0)?;
+            aviary.operator(&[&rekey[..], &["--output", "json"]].concat(), "", 0)?;
+            aviary.operator(&with(&["--cancel", "--output", "json"]), "", 0)?;
+        }
+        _ => bail!("`{name}` has no case here"),
+    }
+    aviary.operator(&["operator", "slots", "remove", &slot], "", 0)?;
+    Ok(())
+}
+
 /// Drives one command of the seal slots.
 fn drive_slot_command(aviary: &mut Aviary, name: &str) -> Result<()> {
     let words: Vec<&str> = name.split(' ').skip(1).collect();
@@ -901,6 +1091,26 @@ fn drive_command(aviary: &mut Aviary, name: &str) -> Result<()> {
             aviary.native_as(&root, &[&args[..], &["--output", "json"]].concat(), 0)?;
         }
         _ if name.starts_with("strongroom operator slots ") => drive_slot_command(aviary, name)?,
+        _ if name.starts_with("strongroom operator ") => drive_seal_command(aviary, name)?,
+        "strongroom context add" => {
+            aviary.native(&["context", "add", NAME, "http://127.0.0.1:1"], 0)?;
+            let url = format!("http://{SLUG}:{PASSPHRASE}@127.0.0.1:1/");
+            aviary.native(&["context", "add", "bad", &url], 1)?;
+        }
+        "strongroom context list" => {
+            aviary.native(&["context", "list"], 0)?;
+        }
+        "strongroom context use" => {
+            aviary.native(&["context", "use", "local"], 0)?;
+            aviary.native(&["context", "use", "nothing"], 1)?;
+        }
+        "strongroom server" => {
+            let data = aviary.world.home.data().to_string_lossy().into_owned();
+            aviary.run(name, aviary.strongroom(&["server", "--data", &data])?, "", 1)?;
+            let mut command = aviary.strongroom(&["server", "--data", &data])?;
+            command.env("STRONGROOM_SEAL_KEY", format!("{SEAL_KEY}x"));
+            aviary.run(name, command, "", 1)?;
+        }
         "strongroom witness serve" => {
             let dir = aviary
                 .world
@@ -1219,7 +1429,10 @@ fn may_hold(reply: &Reply, found: &Found) -> bool {
         | "POST /user-svc/register"
         | "POST /user-svc/refresh-token"
         | "POST /strongroom/v1/login" => reply.status == 200 && is_token,
-        "POST /strongroom/v1/operator/slots/add" => reply.status == 200 && found.what == "share",
+        "POST /strongroom/v1/operator/slots/add" | "POST /strongroom/v1/operator/rekey" => {
+            reply.status == 200 && found.what == "share"
+        }
+        "POST /strongroom/v1/operator/generate-root" => reply.status == 200 && is_token,
         _ => false,
     }
 }
@@ -1233,8 +1446,14 @@ fn may_print(what: &str, found: &Found) -> bool {
                     "standard output of strongroom secret get {SLUG}/{NAME} "
                 ))
         }
-        "token of a login" => what == "standard output of oo token",
-        "share" => what.starts_with("standard output of strongroom operator slots add shares"),
+        "token of a login" => {
+            what == "standard output of oo token"
+                || what == "standard output of strongroom operator generate-root --output json"
+        }
+        "share" => {
+            what.starts_with("standard output of strongroom operator slots add shares")
+                || what.starts_with("standard output of strongroom operator rekey --slot")
+        }
         _ => false,
     }
 }

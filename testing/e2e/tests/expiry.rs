@@ -10,7 +10,8 @@ use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use strongroom_barrier::RootKey;
 use strongroom_base::{Clock, InstanceId, ManualClock, Rng, Slug, SystemRng, Timestamp, Ttl, limits};
-use strongroom_core::{Core, Engines, Foundations, NewInstance, Settings};
+use strongroom_core::house::House;
+use strongroom_core::{Core, Engines, Foundations, NewInstance, Node, Settings};
 use strongroom_dialect_kit::{HttpMetrics, Instruments};
 use strongroom_engine_static::StaticEngine;
 use strongroom_ledger::Journal;
@@ -48,20 +49,22 @@ impl Instance {
         let foundations = Foundations {
             data_dir: folder.path().to_owned(),
             storage,
+            node: Node::Only,
             journal,
             clock: clock.clone(),
             rng: rng.clone(),
             space: Arc::default(),
         };
         let engines = Engines::new(StaticEngine).with(StaticEngine);
-        let core = Core::create(foundations, new, Settings::default(), engines).await?;
+        let core = Core::create(foundations.clone(), new, Settings::default(), engines).await?;
+        let house = House::around(&foundations, core.clone())?;
         let metrics = HttpMetrics::register(&mut Registry::default());
         let instruments = Instruments {
             clock: clock.clone() as Arc<dyn Clock>,
             rng,
             metrics,
         };
-        let router = strongroom_dialect_onebackend::router(core.clone(), instruments);
+        let router = strongroom_dialect_onebackend::router(house, instruments);
         Ok(Self {
             clock,
             router,

@@ -124,7 +124,8 @@ impl Operated {
     /// Starts it anew with what is at `hand`. Gives what it has logged before.
     fn restart(&mut self, hand: Hand<'_>) -> Result<String> {
         self.server.terminate()?;
-        assert!(self.server.wait()?.success());
+        let status = self.server.wait()?;
+        assert!(status.success(), "{status}: {}", self.server.log());
         let log = self.server.log();
         self.server = start(&self.home, &self.hsm, hand)?;
         Ok(log)
@@ -132,7 +133,8 @@ impl Operated {
 
     fn stop(&mut self) -> Result<()> {
         self.server.terminate()?;
-        assert!(self.server.wait()?.success());
+        let status = self.server.wait()?;
+        assert!(status.success(), "{status}: {}", self.server.log());
         Ok(())
     }
 
@@ -708,6 +710,17 @@ async fn a_token_that_is_lost_is_told_and_paper_opens() -> Result<()> {
     assert_eq!(operated.slots(&format!("remove {token}"), "")?.code, 0);
     assert_eq!(operated.slots("check", "")?.code, 0);
     assert_eq!(operated.metric(token).await?, None);
+    Ok(())
+}
+
+/// The trial of the slots at the start has the token at work when the server is told to stop.
+#[tokio::test]
+async fn a_server_that_stops_while_a_token_is_at_work_ends_well() -> Result<()> {
+    let mut operated = Operated::new()?;
+    operated.add("pkcs11 --token hsm", "")?;
+    for _ in 0..20 {
+        operated.restart(BOTH_HANDS)?;
+    }
     Ok(())
 }
 

@@ -274,20 +274,23 @@ async fn two_servers_on_one_directory_are_one_too_many() -> Result<()> {
 #[tokio::test]
 async fn a_newer_data_directory_is_left_alone() -> Result<()> {
     let home = stopped(&[]).await?;
-    let old = Superblock::read(&storage_of(&home)?)
+    let storage = storage_of(&home)?;
+    let old = Superblock::find(&storage)
         .await?
         .context("there is a superblock")?;
+    let old = old.migrate(&storage).await?;
+    drop(storage);
     put(
         &home,
         &Superblock {
-            format: 2,
+            format: 3,
             ..old.clone()
         },
     )
     .await?;
     refuses(
         &home,
-        "the storage has format 2, and this version knows formats up to 1",
+        "the storage has format 3, and this version knows formats up to 2",
     );
     put(&home, &old).await?;
     is_whole(&home).await

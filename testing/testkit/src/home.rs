@@ -79,6 +79,26 @@ impl Home {
         Server::start(self.up(flags)?)
     }
 
+    /// Starts `strongroom server` for this home's instance on a free port, with `flags`, and waits until it answers. It may
+    /// be sealed then, or have no instance.
+    ///
+    /// # Errors
+    /// When it ends instead, with what it said.
+    pub fn serve(&self, flags: &[&str]) -> Result<Server> {
+        Server::start(self.server(flags)?)
+    }
+
+    /// The command of [`Home::serve`].
+    ///
+    /// # Errors
+    /// When the program is not built.
+    pub fn server(&self, flags: &[&str]) -> Result<Command> {
+        let mut command = self.command("strongroom")?;
+        command.arg("server").arg("--data").arg(self.data());
+        command.args(["--listen", "127.0.0.1:0"]).args(flags);
+        Ok(command)
+    }
+
     /// The password of the first administrator.
     ///
     /// # Errors

@@ -4,10 +4,12 @@
 
 mod home;
 mod postgres;
+mod proxy;
 mod server;
 mod softhsm;
 
 pub use home::Home;
 pub use postgres::{Postgres, free_port, signal};
+pub use proxy::{Cut, Message, Moment, Proxy, Side};
 pub use server::{Server, program};
 pub use softhsm::SoftHsm;

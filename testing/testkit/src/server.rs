@@ -28,6 +28,13 @@ pub fn program() -> Result<PathBuf> {
     })
 }
 
+/// How its first line begins.
+const STATES: [&str; 3] = [
+    "Strongroom is ready",
+    "Strongroom is sealed",
+    "Strongroom is not initialized",
+];
+
 /// A running server. Dropping it kills it, as `kill -9` does.
 pub struct Server {
     child: Child,
@@ -72,11 +79,11 @@ impl Server {
         let mut stdout = BufReader::new(stdout.context("no stdout")?);
         let mut greeting = String::new();
         stdout.read_line(&mut greeting)?;
-        let Some(url) = greeting
-            .trim()
-            .strip_prefix("Strongroom is ready at ")
-            .map(str::to_owned)
-        else {
+        let url = STATES
+            .iter()
+            .find_map(|state| greeting.trim().strip_prefix(state)?.strip_prefix(" at "))
+            .map(str::to_owned);
+        let Some(url) = url else {
             let status = child.wait()?;
             let _ = reader.join();
             let log = log.lock().unwrap_or_else(PoisonError::into_inner);

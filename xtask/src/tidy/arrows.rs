@@ -34,6 +34,7 @@ const FLOORS: [&[&str]; 10] = [
         "strongroom-testkit",
         "strongroom-e2e",
         "strongroom-crash",
+        "strongroom-cluster",
         "strongroom-bench",
         "xtask",
     ],

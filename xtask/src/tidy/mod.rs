@@ -25,9 +25,11 @@ const ONE_REQUEST: [&str; 11] = [
     "crates/ledger/src/record.rs",
 ];
 /// Every format on disk has a page.
-const FORMATS: [&str; 11] = [
+const FORMATS: [&str; 13] = [
     "record",
     "superblock",
+    "node",
+    "outbox",
     "slots",
     "leaf",
     "journal",

@@ -49,6 +49,13 @@ impl Failure {
         self
     }
 
+    /// The same failure, of the environment `name`.
+    #[must_use]
+    pub fn of_environment(mut self, name: &str) -> Self {
+        self.text = format!("environment `{name}`: {}", self.text);
+        self
+    }
+
     /// The exit code.
     #[must_use]
     pub fn exit(&self) -> Exit {

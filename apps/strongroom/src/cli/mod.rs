@@ -4,6 +4,7 @@
 mod access;
 mod audit;
 pub mod console;
+mod contexts;
 mod doctor;
 pub mod exit;
 pub mod failure;
@@ -15,7 +16,9 @@ mod output;
 mod pages;
 mod principal;
 mod remote;
+mod seal;
 mod secret;
+mod server;
 pub mod shell;
 mod slots;
 mod table;
@@ -48,6 +51,7 @@ pub struct Strongroom {
 #[derive(Debug, Subcommand)]
 enum Command {
     Up(Box<up::Up>),
+    Server(Box<server::Server>),
     /// The names this program can be called by
     #[command(subcommand)]
     Names(names::Names),
@@ -84,6 +88,9 @@ enum Command {
     Doctor(Box<doctor::Doctor>),
     Completions(pages::Completions),
     Manual(pages::Manual),
+    /// Choose between servers; `oo login` logs in to the one in use
+    #[command(subcommand)]
+    Context(contexts::Contexts),
     /// Look after an instance: its seal and its keys while it runs, its storage while it is stopped
     #[command(subcommand)]
     Operator(operator::Operator),
@@ -97,6 +104,7 @@ impl Strongroom {
     pub fn run(self, console: Console) -> Result<(), Failure> {
         match self.command {
             Command::Up(up) => up.run(console),
+            Command::Server(server) => server.run(console),
             Command::Names(names::Names::Install(install)) => install.run(console),
             Command::Audit(audit) => audit.run(console),
             Command::Explain(explain) => run_async(explain.run(console)),
@@ -115,6 +123,7 @@ impl Strongroom {
             Command::Doctor(doctor) => doctor.run(console),
             Command::Completions(completions) => completions.run(console),
             Command::Manual(manual) => manual.run(console),
+            Command::Context(contexts) => run_async(contexts.run(console)),
             Command::Operator(operator) => operator.run(console),
         }
     }

@@ -13,6 +13,7 @@ use crate::cli::failure::Failure;
 use crate::cli::keys::{Rewrap, Rotate};
 use crate::cli::output::{self, Output};
 use crate::cli::run_async;
+use crate::cli::seal;
 use crate::cli::slots::Slots;
 use crate::cli::unseal::Unseal;
 use crate::cli::up::{complete, environment};
@@ -43,6 +44,12 @@ pub(super) enum Operator {
     /// See, add, remove and try the ways to open a running instance
     #[command(subcommand)]
     Slots(Slots),
+    Init(seal::Init),
+    Unseal(seal::UnsealArgs),
+    Seal(seal::Seal),
+    Status(seal::Status),
+    Rekey(seal::Rekey),
+    GenerateRoot(seal::GenerateRoot),
 }
 
 /// Which instance, and how results are printed.
@@ -80,6 +87,9 @@ pub(super) struct Place {
     pkcs11_pin_file: Option<PathBuf>,
     #[command(flatten)]
     unseal: Unseal,
+    /// Data directory of another node of the same database, or a copy of it, whose ledger is used as well; repeatable
+    #[arg(long = "ledger", value_name = "DIR")]
+    ledgers: Vec<PathBuf>,
     /// How results are printed
     #[arg(long, value_name = "FORM", value_enum, default_value = "table")]
     output: Output,
@@ -101,6 +111,12 @@ impl Operator {
             Self::Rotate(rotate) => run_async(rotate.run(console)),
             Self::Rewrap(rewrap) => run_async(rewrap.run(console)),
             Self::Slots(slots) => run_async(slots.run(console)),
+            Self::Init(init) => run_async(init.run(console)),
+            Self::Unseal(unseal) => run_async(unseal.run(console)),
+            Self::Seal(seal) => run_async(seal.run(console)),
+            Self::Status(status) => run_async(status.run(console)),
+            Self::Rekey(rekey) => run_async(rekey.run(console)),
+            Self::GenerateRoot(generate) => run_async(generate.run(console)),
         }
     }
 }
@@ -136,7 +152,7 @@ impl Place {
             ..Settings::default()
         };
         let config = complete(settings).map_err(|error| Failure::of(&error))?;
-        inspect(&config, &environment)
+        inspect(&config, &environment, &self.ledgers)
             .await
             .map_err(|error| Failure::of(&error))
     }
@@ -147,9 +163,17 @@ fn print_scrub(out: &mut dyn Write, output: Output, scrub: &Scrub) -> Result<(),
         form @ (Output::Json | Output::Yaml | Output::Env) => {
             let findings: Vec<_> = scrub.findings.iter().map(finding_to_json).collect();
             let Scrub {
-                rows, leaves, untold, ..
+                rows,
+                leaves,
+                untold,
+                elsewhere,
+                ..
             } = scrub;
-            let document = json!({"rows": rows, "leaves": leaves, "untold": untold, "findings": findings});
+            let missing: Vec<_> = scrub.missing.iter().map(|node| node.0).collect();
+            let document = json!({
+                "rows": rows, "leaves": leaves, "untold": untold, "elsewhere": elsewhere, "missing_ledgers": missing,
+                "findings": findings,
+            });
             output::write_document(out, form, &document)?;
         }
         Output::Table => {
@@ -162,6 +186,20 @@ fn print_scrub(out: &mut dyn Write, output: Output, scrub: &Scrub) -> Result<(),
                 "{} rows were compared with {} leaves.",
                 scrub.rows, scrub.leaves
             )?;
+            for node in &scrub.missing {
+                writeln!(
+                    out,
+                    "The ledger of node {node} was not looked at: give its data directory, or a copy of it, as --ledger."
+                )?;
+            }
+            if scrub.elsewhere > 0 {
+                writeln!(
+                    out,
+                    "{} rows were or may have been changed last by a node whose leaves are not here: nothing can be said \
+                     of them.",
+                    scrub.elsewhere
+                )?;
+            }
             if scrub.untold > 0 {
                 writeln!(
                     out,

@@ -75,6 +75,30 @@ pub(super) struct Asked {
 impl Remote {
     /// The server, after its log was compared with what was seen of it before.
     pub(super) async fn open(self, console: Console) -> Result<Asked, Failure> {
+        let output = self.output;
+        let cx = self.context(console);
+        let (client, url) = (cx.session()?.client, cx.url()?);
+        Memory::of(&url)?.compare(&client).await?;
+        Ok(Asked {
+            client,
+            console: cx.console,
+            output,
+        })
+    }
+
+    /// The server as somebody without a token sees it, perhaps sealed.
+    pub(super) fn knock(self, console: Console) -> Result<Asked, Failure> {
+        let output = self.output;
+        let cx = self.context(console);
+        let client = cx.client(&cx.url()?)?;
+        Ok(Asked {
+            client,
+            console: cx.console,
+            output,
+        })
+    }
+
+    fn context(self, console: Console) -> Context {
         let token = std::env::var("STRONGROOM_TOKEN")
             .ok()
             .filter(|text| !text.is_empty());
@@ -84,14 +108,7 @@ impl Remote {
             token: token.map(SecretText::new),
             ca_file: self.ca_file,
         };
-        let cx = Context::new(console, overrides, std::env::var_os("HOME"));
-        let (client, url) = (cx.session()?.client, cx.url()?);
-        Memory::of(&url)?.compare(&client).await?;
-        Ok(Asked {
-            client,
-            console: cx.console,
-            output: self.output,
-        })
+        Context::new(console, overrides, std::env::var_os("HOME"))
     }
 }
 

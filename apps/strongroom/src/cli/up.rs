@@ -27,13 +27,20 @@ use crate::server::{Server, StartError};
 #[derive(Debug, Args)]
 #[command(after_help = exit::HELP, mut_args(|arg| arg.hide_env_values(true)))]
 pub(super) struct Up {
+    #[command(flatten)]
+    start: Start,
+    #[command(flatten)]
+    unseal: Unseal,
+}
+
+/// How a server is started.
+#[derive(Debug, Args)]
+pub(super) struct Start {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", env = "STRONGROOM_CONFIG")]
     config: Option<PathBuf>,
     #[command(flatten)]
     settings: Settings,
-    #[command(flatten)]
-    unseal: Unseal,
     /// Go on with what was restored from a backup: sets the ledger aside and begins a new generation of it, whose first entry
     /// holds this reason. For one start only
     #[arg(long, value_name = "REASON", value_parser = NonEmptyStringValueParser::new())]
@@ -41,18 +48,39 @@ pub(super) struct Up {
 }
 
 impl Up {
-    pub(super) fn run(mut self, mut console: Console) -> Result<(), Failure> {
-        let unseal = std::mem::take(&mut self.unseal);
-        let config = self
-            .config()
-            .map_err(|failure| failure.advise("`strongroom up --help` shows every setting."))?;
-        let environment = environment(&unseal, &mut console)?;
+    pub(super) fn run(self, mut console: Console) -> Result<(), Failure> {
+        let config = self.start.config();
+        let config =
+            config.map_err(|failure| failure.advise("`strongroom up --help` shows every setting."))?;
+        let environment = environment(&self.unseal, &mut console)?;
         let _log = telemetry::start(config.log_format, config.log_level);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(serve(config, environment, console))
+        runtime.block_on(async {
+            let stop = StopSignals::catch()?;
+            let server = Server::start(&config, &environment).await;
+            let server = server.map_err(|error| explain(&error))?;
+            greet(&mut console, [&server])?;
+            // The console has standard error locked, which from here on is the log's.
+            drop(console);
+            server.serve(stop.received()).await;
+            Ok(())
+        })
+    }
+}
+
+impl Start {
+    /// What is to be served, checked.
+    pub(super) fn config(self) -> Result<Config, Failure> {
+        let (settings, accept_restored) = self.settings()?;
+        let config = complete(settings).map_err(|error| Failure::of(&error))?;
+        Ok(Config {
+            accept_restored,
+            ..config
+        })
     }
 
-    fn config(self) -> Result<Config, Failure> {
+    /// The settings of all layers, and why a restored instance is to go on.
+    pub(super) fn settings(self) -> Result<(Settings, Option<String>), Failure> {
         let file = match &self.config {
             Some(path) => {
                 let unread = |error| Failure::new(format!("cannot read `{}`: {error}", path.display()));
@@ -60,14 +88,8 @@ impl Up {
             }
             None => Ok(Settings::default()),
         };
-        let config = file.and_then(|file| complete(self.settings.over(file)));
-        let accept_restored = self.accept_restored;
-        config
-            .map(|config| Config {
-                accept_restored,
-                ..config
-            })
-            .map_err(|error| Failure::of(&error))
+        let file = file.map_err(|error| Failure::of(&error))?;
+        Ok((self.settings.over(file), self.accept_restored))
     }
 }
 
@@ -96,26 +118,24 @@ pub(super) fn complete(settings: Settings) -> Result<Config, ConfigError> {
     })
 }
 
-async fn serve(config: Config, environment: Environment, mut console: Console) -> Result<(), Failure> {
-    let stop = StopSignals::catch()?;
-    let server = Server::start(&config, &environment)
-        .await
-        .map_err(|error| explain(&error))?;
+/// Says what each of `servers` is, to the person who started them.
+pub(super) fn greet<'s>(
+    console: &mut Console,
+    servers: impl IntoIterator<Item = &'s Server>,
+) -> Result<(), Failure> {
     let program = std::env::current_exe()?;
     let search_path = std::env::var_os("PATH").unwrap_or_default();
-    let greeting = server
-        .greeting(&spell_program(&program, &search_path))
-        .to_string();
-    console.out.write_all(greeting.as_bytes())?;
-    console.out.flush()?;
-    // The console has standard error locked, which from here on is the log's.
-    drop(console);
-    server.serve(stop.received()).await;
-    Ok(())
+    let program = spell_program(&program, &search_path);
+    for server in servers {
+        console
+            .out
+            .write_all(server.greeting(&program).to_string().as_bytes())?;
+    }
+    Ok(console.out.flush()?)
 }
 
 /// Why the server did not start, and what to do about it where that is not plain.
-fn explain(error: &StartError) -> Failure {
+pub(super) fn explain(error: &StartError) -> Failure {
     let failure = Failure::of(error);
     match error {
         StartError::Boot(BootError::Open(error)) if error.is_of_a_restore() => failure.advise(

@@ -1,4 +1,5 @@
-//! From a directory to an open instance: the first start makes it, later ones unseal it.
+//! From a directory to an instance's house. With `up` the first start makes the instance, later ones unseal it; with
+//! `server` it may stay sealed, or not be made yet.
 //!
 //! The order of a first start matters. The key file and the password are durable before the one commit that makes
 //! the instance, so whatever instance there is can be opened and logged in to. What an interrupted first start leaves
@@ -9,14 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use strongroom_barrier::{RootKey, RowKeeper};
-use strongroom_base::{Clock, InstanceId, RequestId, Rng, SystemClock, SystemRng, limits};
+use strongroom_base::{Clock, InstanceId, NodeId, RequestId, Rng, SystemClock, SystemRng, limits};
 use strongroom_core::accounts::Login;
+use strongroom_core::house::House;
 use strongroom_core::inspection::Inspection;
-use strongroom_core::slots::{SealParts, SealSlots};
-use strongroom_core::superblock::{Superblock, SuperblockError, slots_key};
+use strongroom_core::superblock::{Found, Superblock, SuperblockError, slots_key};
 use strongroom_core::{
-    Core, Credential, Engines, Foundations, NewInstance, OpenError, Request, Room, Settings, Space,
-    Strictness, TokenForm, UNNAMED_APP, random_text,
+    Core, Credential, Foundations, NewInstance, Node, OpenError, Request, Room, TokenForm, UNNAMED_APP,
+    random_text,
 };
 use strongroom_engine_static::StaticEngine;
 use strongroom_ledger::{Journal, JournalError};
@@ -28,14 +29,13 @@ use strongroom_storage::{Backend, Storage, Unavailable};
 use strongroom_storage_postgres::SettingsError;
 use strongroom_storage_redb::RedbBackend;
 
-use super::data_dir::{
-    DataDir, DataDirError, LEDGER, STORAGE, copy_slots, create_private_dir, write_private,
-};
+use super::data_dir::{DataDir, DataDirError, LEDGER, STORAGE, create_private_dir, write_private};
 use super::environment::Environment;
 use super::keys::Keys;
+use super::premises::{Place, Premises, place_in};
 use super::reserve::{Reserve, Watch};
 use super::storage;
-use crate::config::{Config, RefuseOverdue};
+use crate::config::Config;
 
 /// Characters of the first administrator's password: 24 of 62 are 142 bits.
 const PASSWORD_LENGTH: usize = 24;
@@ -81,6 +81,27 @@ pub enum BootError {
          data directory from a backup"
     )]
     Lost,
+    /// The data directory is of another instance.
+    #[error(
+        "the data directory `{}` is of instance {there}, and the storage of {here}: give the data directory of one of \
+         its nodes, or an empty folder to join it as a new one",
+        .dir.display()
+    )]
+    OtherInstance {
+        /// The directory.
+        dir: PathBuf,
+        /// Whose it is.
+        there: InstanceId,
+        /// Whose storage it was to be used with.
+        here: InstanceId,
+    },
+    /// It does not say which node it is of.
+    #[error(
+        "the data directory `{}` does not say which node it is of, as `node` and `ledger.vkey` are missing: restore them, \
+         or give an empty folder to join as a new node",
+        .0.display()
+    )]
+    NoSeat(PathBuf),
     /// Nothing is there to be looked at.
     #[error("there is no instance in `{}`: give its data directory as --data", .0.display())]
     NoInstance(PathBuf),
@@ -113,33 +134,42 @@ pub enum BootError {
         limits::SPACE_PLENTY_BYTES >> 20
     )]
     NoRoom,
+    /// A witness cannot be asked, or a copy not be made.
+    #[error(transparent)]
+    Followers(#[from] strongroom_followers::StartError),
     /// A file outside the data directory cannot be written.
     #[error("cannot write `{}`", .0.display())]
     Write(PathBuf, #[source] io::Error),
 }
 
-/// An open instance, and where its things are.
+/// An instance's house, and where its things are.
 pub(super) struct Booted {
-    pub(super) core: Arc<Core>,
-    pub(super) slots: SealSlots,
+    pub(super) house: Arc<House>,
+    pub(super) premises: Arc<Premises>,
     pub(super) is_first_start: bool,
-    /// The key file, if that is how the seal opens.
+    /// The key file, if there is a slot of that kind.
     pub(super) key_file: Option<PathBuf>,
     /// The password of the first administrator, while its file exists.
     pub(super) password_file: Option<PathBuf>,
     pub(super) verifier_key: PathBuf,
-    /// How much room the disk has.
-    pub(super) space: Arc<Space>,
     pub(super) _watch: Watch,
-    /// Held as long as the instance is open.
-    pub(super) _data_dir: DataDir,
 }
 
-/// Opens the instance that `config` names, or makes it. `url` is where clients reach it; `wrap` puts something between
-/// storage and its committer, for tests that watch or break it.
+/// What a start does of its own accord.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// Makes an instance where there is none, and does not start unless it is open.
+    Up,
+    /// Makes none, and waits for its operators where no slot opens by itself.
+    Server,
+}
+
+/// Opens the instance that `config` names, or makes it, or waits for operators to do so: as `manner` says. `url` is where
+/// clients reach it; `wrap` puts something between storage and its committer, for tests that watch or break it.
 pub(super) async fn boot<B: Backend>(
     config: &Config,
     environment: &Environment,
+    manner: Manner,
     url: &str,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
@@ -149,65 +179,79 @@ pub(super) async fn boot<B: Backend>(
     let reserve = Reserve::open(data_dir.path()).map_err(BootError::Disk)?;
     let journal = Journal::open(&data_dir.journal())?;
     let storage = storage::open(config.storage.as_ref(), &data_dir, &journal, clock.clone(), wrap).await?;
-    let superblock = Superblock::read(&*storage).await?;
+    let node = node_of(config);
+    let found = Superblock::find(&*storage).await?;
+    match &found {
+        Some(found) => drop(place_in(&data_dir, found.instance(), node)?),
+        None if data_dir.was_an_instance() => return Err(BootError::Lost),
+        None => {}
+    }
+    let foundations = Foundations {
+        data_dir: data_dir.path().to_owned(),
+        storage,
+        node,
+        journal,
+        clock,
+        rng,
+        space: reserve.space(),
+    };
+    let keys = Arc::new(Keys::new(config, environment)?);
+    let premises = Premises::new(config, foundations, keys, data_dir);
+    let house = House::new(&premises.foundations, premises.clone(), found.is_some());
     let start = Start {
-        config,
         environment,
         url,
-        keys: Arc::new(Keys::new(config, environment)?),
-        foundations: Foundations {
-            data_dir: data_dir.path().to_owned(),
-            storage,
-            journal,
-            clock,
-            rng,
-            space: reserve.space(),
-        },
+        premises,
+        house,
         reserve,
     };
-    match superblock {
-        Some(superblock) => start.later(data_dir, &superblock).await,
-        None if data_dir.was_an_instance() => Err(BootError::Lost),
-        None => start.first(data_dir).await,
+    match (found, manner) {
+        (Some(found), Manner::Up) => start.later(&found).await,
+        (None, Manner::Up) => start.first().await,
+        (_, Manner::Server) => start.wait().await,
     }
 }
 
 struct Start<'a> {
-    config: &'a Config,
     environment: &'a Environment,
     url: &'a str,
-    keys: Arc<Keys>,
-    foundations: Foundations,
+    premises: Arc<Premises>,
+    house: Arc<House>,
     reserve: Reserve,
 }
 
 impl Start<'_> {
-    async fn first(self, data_dir: DataDir) -> Result<Booted, BootError> {
+    async fn first(self) -> Result<Booted, BootError> {
+        let Premises {
+            config,
+            foundations,
+            keys,
+            ..
+        } = &*self.premises;
         if !self.environment.given.is_empty() {
             return Err(BootError::NothingToUnseal);
         }
-        if self.foundations.space.room() != Room::Plenty {
+        if foundations.space.room() != Room::Plenty {
             return Err(BootError::NoRoom);
         }
-        data_dir.discard_unfinished_start()?;
-        let (clock, rng) = (&*self.foundations.clock, &*self.foundations.rng);
+        let (clock, rng) = (&*foundations.clock, &*foundations.rng);
         let id = InstanceId::generate(clock, rng);
         let request_id = RequestId::generate(clock, rng);
-        let (kind, key_file) = if self.keys.has_env_key() {
+        let (kind, key_file) = if keys.has_env_key() {
             (SlotKind::EnvVar, None)
         } else {
-            (SlotKind::KeyFile, Some(self.keys.key_file(id, FIRST_SLOT)))
+            (SlotKind::KeyFile, Some(keys.key_file(id, FIRST_SLOT)))
         };
-        self.keys.prepare(id, FIRST_SLOT, &kind).await?;
-        let seal = self.keys.reach(id, FIRST_SLOT, &kind, &Given::default()).await?;
+        keys.prepare(id, FIRST_SLOT, &kind).await?;
+        let seal = keys.reach(id, FIRST_SLOT, &kind, &Given::default()).await?;
         let password = random_text(PASSWORD_LENGTH, rng);
         let password_file = self.environment.password_file(id);
         in_private_dir(&password_file)?;
         write_line(&password_file, password.expose().as_bytes())?;
-        let credentials = self.config.credentials_out.as_deref().map(|path| Credentials {
+        let credentials = config.credentials_out.as_deref().map(|path| Credentials {
             path,
             url: self.url,
-            slug: self.config.admin_slug.as_str(),
+            slug: config.admin_slug.as_str(),
             password: SecretText::new(password.expose().to_owned()),
         });
         if let Some(credentials) = &credentials {
@@ -221,84 +265,64 @@ impl Start<'_> {
             created: clock.now(),
         };
         let slots = Slots::create(id, &root, first, &*seal, rng).await?.to_bytes()?;
-        let settings = settings(self.config, seal.is_weak());
-        let sealed = seal_slots(
-            id,
-            root.duplicate(),
-            FIRST_SLOT,
-            &self.foundations,
-            self.keys.clone(),
-        );
-        let admin = self.config.admin_slug.clone();
         let new = NewInstance {
             id,
             root,
-            slots: slots.clone(),
-            admin,
+            slots,
+            admin: config.admin_slug.clone(),
             password,
         };
-        let engines = engines(&sealed);
-        let core = Core::create(self.foundations, new, settings, engines).await?;
-        data_dir.copy_slots(&slots)?;
+        let core = self.premises.make_core(new, FIRST_SLOT, seal.is_weak()).await?;
         if let Some(credentials) = &credentials {
             // Only an instance that is there can give a token.
             let token = credentials.log_in(&core, request_id).await?;
             credentials.write(Some(&token))?;
         }
-        let verifier_key = data_dir.verifier_key();
-        let password_file = Some(password_file);
-        Ok(Booted {
-            core,
-            slots: sealed,
-            is_first_start: true,
-            key_file,
-            password_file,
-            verifier_key,
-            space: self.reserve.space(),
-            _watch: self.reserve.watch().map_err(BootError::Disk)?,
-            _data_dir: data_dir,
-        })
+        self.house.move_in(core).map_err(OpenError::from)?;
+        self.done(true, key_file, Some(password_file))
     }
 
-    async fn later(self, data_dir: DataDir, superblock: &Superblock) -> Result<Booted, BootError> {
-        let Self {
-            config,
-            environment,
+    async fn later(self, found: &Found) -> Result<Booted, BootError> {
+        let Premises {
+            foundations, keys, ..
+        } = &*self.premises;
+        let unsealed = unseal(
+            &*foundations.storage,
+            found.instance(),
             keys,
-            foundations,
-            reserve,
-            ..
-        } = self;
-        let unsealed = unseal(&*foundations.storage, superblock, &keys, &environment.given).await?;
-        let settings = settings(config, unsealed.opened.is_weak);
-        let accepted = match &config.accept_restored {
-            Some(reason) => {
-                Some(Core::accept_restored(&foundations, superblock, &unsealed.opened.root, reason).await?)
-            }
-            None => None,
-        };
-        let superblock = accepted.as_ref().unwrap_or(superblock);
-        let Opened { root, slot, .. } = &unsealed.opened;
-        let sealed = seal_slots(
-            superblock.instance,
-            root.duplicate(),
-            *slot,
-            &foundations,
-            keys.clone(),
-        );
-        let core = Core::open(foundations, superblock, root, settings, engines(&sealed)).await?;
-        tell_of_other_slots(&data_dir, &unsealed.encoded)?;
-        data_dir.copy_slots(&unsealed.encoded)?;
+            &self.environment.given,
+        )
+        .await?;
+        let Opened {
+            root, slot, is_weak, ..
+        } = &unsealed.opened;
+        let core = self.premises.open_core(root, *slot, *is_weak).await?;
+        self.house.move_in(core).map_err(OpenError::from)?;
+        let key_file = unsealed.key_file(found.instance(), keys);
+        let password_file = self.environment.password_file(found.instance());
+        self.done(false, key_file, Some(password_file).filter(|path| path.exists()))
+    }
+
+    /// Opens the instance if there is one and a slot opens it by itself. If not, that is said where the house is asked.
+    async fn wait(self) -> Result<Booted, BootError> {
+        self.house.open_unattended().await;
+        self.done(false, None, None)
+    }
+
+    fn done(
+        self,
+        is_first_start: bool,
+        key_file: Option<PathBuf>,
+        password_file: Option<PathBuf>,
+    ) -> Result<Booted, BootError> {
         Ok(Booted {
-            core,
-            slots: sealed,
-            is_first_start: false,
-            key_file: unsealed.key_file(superblock.instance, &keys),
-            password_file: Some(environment.password_file(superblock.instance)).filter(|path| path.exists()),
-            verifier_key: data_dir.verifier_key(),
-            space: reserve.space(),
-            _watch: reserve.watch().map_err(BootError::Disk)?,
-            _data_dir: data_dir,
+            verifier_key: self.premises.data_dir.verifier_key(),
+            house: self.house,
+            premises: self.premises,
+            is_first_start,
+            key_file,
+            password_file,
+            _watch: self.reserve.watch().map_err(BootError::Disk)?,
         })
     }
 }
@@ -307,8 +331,6 @@ impl Start<'_> {
 struct Unsealed {
     opened: Opened,
     slots: Slots,
-    /// The slots as they are in storage.
-    encoded: Vec<u8>,
 }
 
 impl Unsealed {
@@ -323,14 +345,13 @@ impl Unsealed {
 /// Opens the seal of the instance in `storage` with the keys at hand, and what was given.
 async fn unseal(
     storage: &dyn Storage,
-    superblock: &Superblock,
+    instance: InstanceId,
     keys: &Keys,
     given: &Given,
 ) -> Result<Unsealed, BootError> {
     let row = storage.get(slots_key().as_bytes()).await?;
-    let encoded = row.ok_or(SealError::Slots)?.value;
-    let slots = Slots::from_bytes(&encoded)?;
-    let opened = slots.open(superblock.instance, keys, given).await?;
+    let slots = Slots::from_bytes(&row.ok_or(SealError::Slots)?.value)?;
+    let opened = slots.open(instance, keys, given).await?;
     for Tried { slot, why, .. } in &opened.tried {
         tracing::warn!(
             slot,
@@ -338,35 +359,7 @@ async fn unseal(
             "a seal slot does not open"
         );
     }
-    Ok(Unsealed {
-        opened,
-        slots,
-        encoded,
-    })
-}
-
-/// Storage has the slots that count. A copy beside it that says something else is of a crash, or somebody changed one of
-/// both: it is kept, and told.
-fn tell_of_other_slots(data_dir: &DataDir, slots: &[u8]) -> Result<(), DataDirError> {
-    let Some(other) = data_dir.set_other_slots_aside(slots)? else {
-        return Ok(());
-    };
-    let ids = |encoded| match Slots::from_bytes(encoded) {
-        Ok(slots) => slots
-            .iter()
-            .map(|slot| slot.id().to_string())
-            .collect::<Vec<_>>()
-            .join(", "),
-        Err(_) => "none that can be read".to_owned(),
-    };
-    let kept = data_dir.other_slots();
-    tracing::warn!(
-        storage = ids(slots),
-        copy = ids(&other),
-        kept = %kept.display(),
-        "the copy of the seal slots is not what storage has: the slots of storage are used, and the copy is kept aside"
-    );
-    Ok(())
+    Ok(Unsealed { opened, slots })
 }
 
 /// An instance at rest that this process alone has open.
@@ -396,11 +389,16 @@ impl AtRest {
     }
 }
 
-/// Opens the instance that `config` names, in whose data directory no server runs, without starting it.
+/// Opens the instance that `config` names, in whose data directory no server runs, without starting it. `others` are
+/// data directories of other nodes, or copies of them, whose ledgers are used as well.
 ///
 /// # Errors
 /// [`BootError`].
-pub(crate) async fn inspect(config: &Config, environment: &Environment) -> Result<AtRest, BootError> {
+pub(crate) async fn inspect(
+    config: &Config,
+    environment: &Environment,
+    others: &[PathBuf],
+) -> Result<AtRest, BootError> {
     let path = &config.data_dir;
     let present = if config.storage.is_some() { LEDGER } else { STORAGE };
     if !path.join(present).exists() {
@@ -417,67 +415,41 @@ pub(crate) async fn inspect(config: &Config, environment: &Environment) -> Resul
         |backend| backend,
     )
     .await?;
-    let superblock = Superblock::read(&*storage).await?.ok_or(BootError::Lost)?;
+    let found = Superblock::find(&*storage).await?.ok_or(BootError::Lost)?;
+    let Place::Has(node) = place_in(&data_dir, found.instance(), node_of(config))? else {
+        return Err(BootError::NoInstance(path.to_owned()));
+    };
     let keys = Keys::new(config, environment)?;
-    let unsealed = unseal(&*storage, &superblock, &keys, &environment.given).await?;
+    let unsealed = unseal(&*storage, found.instance(), &keys, &environment.given).await?;
+    let superblock = found.migrate(&*storage).await?;
     let foundations = Foundations {
         data_dir: path.to_owned(),
         storage,
+        node,
         journal,
         clock,
         rng: Arc::new(SystemRng::default()),
         space: Arc::default(),
     };
     Ok(AtRest {
-        inspection: Inspection::open(foundations, &superblock, &unsealed.opened.root, keepers()).await?,
+        inspection: Inspection::open(foundations, &superblock, &unsealed.opened.root, keepers(), others)
+            .await?,
         storage_file: config.storage.is_none().then(|| data_dir.storage()),
         _data_dir: data_dir,
     })
 }
 
-/// The engines of this program.
-fn engines(slots: &SealSlots) -> Engines {
-    Engines::new(StaticEngine)
-        .tending(StaticEngine)
-        .with(StaticEngine)
-        .with(slots.clone())
+/// Which node a new instance's first server is: there may be others only where storage is shared.
+fn node_of(config: &Config) -> Node {
+    match config.storage {
+        Some(_) => Node::OneOf(NodeId::FIRST),
+        None => Node::Only,
+    }
 }
 
-/// The slots of `instance`, of which `opened_by` gave its root key.
-fn seal_slots(
-    instance: InstanceId,
-    root: RootKey,
-    opened_by: u32,
-    foundations: &Foundations,
-    keys: Arc<Keys>,
-) -> SealSlots {
-    let data_dir = foundations.data_dir.clone();
-    SealSlots::new(SealParts {
-        instance,
-        root,
-        opened_by,
-        storage: foundations.storage.clone(),
-        reach: keys,
-        rng: foundations.rng.clone(),
-        copy: Arc::new(move |slots: &[u8]| copy_slots(&data_dir, slots)),
-    })
-}
-
-/// The same engines, for what they say of their rows.
+/// The engines of this program, for what they say of their rows.
 fn keepers() -> Vec<Box<dyn RowKeeper>> {
     vec![Box::new(StaticEngine)]
-}
-
-fn settings(config: &Config, has_weak_key: bool) -> Settings {
-    Settings {
-        open_registration: config.open_registration,
-        is_secure: !has_weak_key,
-        strictness: match config.refuse_overdue {
-            RefuseOverdue::Never => Strictness::Serve,
-            RefuseOverdue::Expired => Strictness::RefuseExpired,
-            RefuseOverdue::All => Strictness::RefuseOverdue,
-        },
-    }
 }
 
 /// What the file for the first administrator's tools says.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `lock` | held while a server runs |
 //! | `strongroom.redb` | storage, unless a database is |
+//! | `node` | which node of which instance the directory is of |
 //! | `slots.bak` | a copy of the seal slots |
 //! | `slots.bak.other` | a copy of them that storage did not agree with at a start |
 //! | `journal/` | audit records on their way into the ledger |
@@ -12,12 +13,15 @@
 //! | `generations/` | ledgers that were set aside after a restore, and their public keys |
 //! | `reserve` | room for when the disk is full |
 
+use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
+use strongroom_base::{InstanceId, NodeId};
+use strongroom_ledger::Origin;
 
 use super::reserve::RESERVE;
 
@@ -27,13 +31,16 @@ pub(super) const STORAGE: &str = "strongroom.redb";
 const SLOTS: &str = "slots.bak";
 /// A copy that did not agree with storage.
 const OTHER_SLOTS: &str = "slots.bak.other";
+/// The file that says which node a directory is of.
+const NODE: &str = "node";
 /// The folder of the ledger.
 pub(super) const LEDGER: &str = "ledger";
 
 /// Everything that may lie in a data directory; the last is what a file system's root has of its own.
-const ENTRIES: [&str; 11] = [
+const ENTRIES: [&str; 12] = [
     "lock",
     STORAGE,
+    NODE,
     SLOTS,
     OTHER_SLOTS,
     "journal",
@@ -46,7 +53,12 @@ const ENTRIES: [&str; 11] = [
 ];
 
 /// What a crash leaves of an entry that was being written. It is overwritten when the entry is written again.
-const UNFINISHED: [&str; 3] = ["strongroom.redb.new", "slots.bak.new", "ledger.vkey.tmp"];
+const UNFINISHED: [&str; 4] = [
+    "strongroom.redb.new",
+    "node.new",
+    "slots.bak.new",
+    "ledger.vkey.tmp",
+];
 
 /// A data directory that this process alone has open.
 pub(super) struct DataDir {
@@ -72,6 +84,38 @@ pub enum DataDirError {
         /// An entry that is not ours.
         found: String,
     },
+    /// It does not say readably which node it is of.
+    #[error(
+        "the file `node` in the data directory `{}` is damaged: it is one line, <instance>/<node>, as `ledger.vkey` \
+         begins",
+        .0.display()
+    )]
+    Node(PathBuf),
+}
+
+/// Which node of which instance a data directory is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seat {
+    pub(super) instance: InstanceId,
+    pub(super) node: NodeId,
+}
+
+impl fmt::Display for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.instance, self.node)
+    }
+}
+
+impl Seat {
+    /// Reads the one line of the file `node`; `None` when it is anything else.
+    fn read(text: &str) -> Option<Self> {
+        let (instance, node) = text.strip_suffix('\n')?.split_once('/')?;
+        let seat = Self {
+            instance: instance.parse().ok()?,
+            node: NodeId(node.parse().ok()?),
+        };
+        (format!("{seat}\n") == text).then_some(seat)
+    }
 }
 
 impl DataDir {
@@ -128,9 +172,42 @@ impl DataDir {
         self.path.join("ledger.vkey")
     }
 
+    /// Which node this directory is of: what its file says, or of an earlier version's, the name of its ledger.
+    ///
+    /// # Errors
+    /// [`DataDirError::Node`].
+    pub(super) fn seat(&self) -> Result<Option<Seat>, DataDirError> {
+        match fs::read_to_string(self.path.join(NODE)) {
+            Ok(text) => {
+                let damaged = || DataDirError::Node(self.path.clone());
+                Seat::read(&text).ok_or_else(damaged).map(Some)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(self.seat_of_ledger()),
+            Err(error) => Err(DataDirError::Io(self.path.clone(), error)),
+        }
+    }
+
+    fn seat_of_ledger(&self) -> Option<Seat> {
+        let key = strongroom_ledger::verifier_key(&self.path).ok()?;
+        let Origin { instance, node, .. } = key.name().parse().ok()?;
+        Some(Seat { instance, node })
+    }
+
+    /// Keeps in the directory which node it is of.
+    ///
+    /// # Errors
+    /// [`DataDirError::Io`].
+    pub(super) fn take_seat(&self, seat: Seat) -> Result<(), DataDirError> {
+        let (path, line) = (self.path.join(NODE), format!("{seat}\n"));
+        if fs::read_to_string(&path).is_ok_and(|written| written == line) {
+            return Ok(());
+        }
+        write_private(&path, line.as_bytes()).map_err(|error| DataDirError::Io(self.path.clone(), error))
+    }
+
     /// Whether an instance was made here once, whatever storage says now.
     pub(super) fn was_an_instance(&self) -> bool {
-        self.slots_copy().exists() || self.path.join("ledger/tile").exists()
+        self.slots_copy().exists() || self.path.join("ledger/tile").exists() || self.path.join(NODE).exists()
     }
 
     /// Removes what a first start left that ended before its commit: an empty ledger under a key that nobody has.
@@ -249,6 +326,36 @@ mod tests {
         let data_dir = DataDir::open(folder.path()).unwrap();
         data_dir.copy_slots(b"slots").unwrap();
         assert_eq!(fs::read(data_dir.slots_copy()).unwrap(), b"slots");
+    }
+
+    #[test]
+    fn a_directory_knows_which_node_it_is_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::open(folder.path()).unwrap();
+        assert_eq!(data_dir.seat().unwrap(), None);
+        let seat = Seat {
+            instance: InstanceId::from_bytes([7; 16]),
+            node: NodeId(12),
+        };
+        data_dir.take_seat(seat).unwrap();
+        let file = folder.path().join(NODE);
+        let line = "07070707-0707-0707-0707-070707070707/12\n";
+        assert_eq!(fs::read_to_string(&file).unwrap(), line);
+        assert_eq!(data_dir.seat().unwrap(), Some(seat));
+        assert!(data_dir.was_an_instance());
+        for damaged in [
+            "",
+            "\n",
+            line.trim_end(),
+            &line.replace("/12", "/012"),
+            &line.replace('/', ""),
+        ] {
+            fs::write(&file, damaged).unwrap();
+            assert!(
+                matches!(data_dir.seat(), Err(DataDirError::Node(_))),
+                "{damaged:?}"
+            );
+        }
     }
 
     #[test]

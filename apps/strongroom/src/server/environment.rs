@@ -61,6 +61,15 @@ impl Environment {
         })
     }
 
+    /// The same without the key: a key in the environment of a process would be one of all instances in it.
+    #[must_use]
+    pub fn without_key(self) -> Self {
+        Self {
+            seal_key: None,
+            ..self
+        }
+    }
+
     /// Where the password of the first administrator of `instance` is.
     #[must_use]
     pub fn password_file(&self, instance: InstanceId) -> PathBuf {

@@ -6,9 +6,22 @@ use std::path::Path;
 use crate::cli::oo;
 use crate::cli::shell::quote;
 
+/// What a server can do so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Serve.
+    Open,
+    /// Wait for its operators to open the seal.
+    Sealed,
+    /// Wait for its operator to make the instance.
+    NotMade,
+}
+
 /// The facts of the message. Nothing in it is secret: it goes to a terminal and into logs.
 #[derive(Clone, Copy, Debug)]
 pub struct Greeting<'a> {
+    /// What the server can do.
+    pub state: State,
     /// Whether this start created the instance.
     pub first_start: bool,
     /// Where a client on this machine reaches the server.
@@ -29,12 +42,25 @@ pub struct Greeting<'a> {
 
 impl fmt::Display for Greeting<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "Strongroom is ready at {}\n", self.url)?;
-        self.places(f)?;
-        if self.first_start {
-            self.first_steps(f)
-        } else {
-            Ok(())
+        match self.state {
+            State::Open => {
+                writeln!(f, "Strongroom is ready at {}\n", self.url)?;
+                self.places(f)?;
+                if self.first_start {
+                    self.first_steps(f)
+                } else {
+                    Ok(())
+                }
+            }
+            State::Sealed => {
+                writeln!(f, "Strongroom is sealed at {}\n", self.url)?;
+                self.next_step(f, "unseal", "Each who has a share gives it:")
+            }
+            State::NotMade => {
+                writeln!(f, "Strongroom is not initialized at {}\n", self.url)?;
+                let intro = "There is no instance yet. To make one whose key is split among people:";
+                self.next_step(f, "init --shares 5 --threshold 3", intro)
+            }
         }
     }
 }
@@ -62,6 +88,19 @@ impl Greeting<'_> {
             f,
             "               public: with it, anyone can verify the audit ledger"
         )
+    }
+
+    /// Where the data is, and the command that goes on.
+    fn next_step(&self, f: &mut fmt::Formatter<'_>, command: &str, intro: &str) -> fmt::Result {
+        let Self {
+            data_dir,
+            program,
+            url,
+            ..
+        } = self;
+        writeln!(f, "  data         {}", data_dir.display())?;
+        writeln!(f, "\n{intro}\n")?;
+        writeln!(f, "  {program} operator {command} --address {url}")
     }
 
     /// Commands that work as they are pasted, whatever the paths, the port and `$PATH` are.
@@ -92,6 +131,7 @@ mod tests {
 
     fn first_start() -> Greeting<'static> {
         Greeting {
+            state: State::Open,
             first_start: true,
             url: oo::FIRST_URL,
             data_dir: Path::new("/d"),
@@ -138,6 +178,27 @@ mod tests {
         });
         assert_eq!(commands[2], "oo env add strongroom http://127.0.0.1:41234");
         assert!(commands[3].starts_with("oo login "));
+    }
+
+    #[test]
+    fn a_server_that_waits_says_for_what() {
+        for (state, says) in [
+            (
+                State::Sealed,
+                "strongroom operator unseal --address http://127.0.0.1:8200\n",
+            ),
+            (
+                State::NotMade,
+                "strongroom operator init --shares 5 --threshold 3 --address http://127.0.0.1:8200\n",
+            ),
+        ] {
+            let text = Greeting {
+                state,
+                ..first_start()
+            }
+            .to_string();
+            assert!(text.ends_with(says) && !text.contains("ready"), "{text}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod keys;
 pub mod listen;
 pub mod operations;
 mod overdue;
+mod premises;
 mod reserve;
 pub mod shutdown;
 mod storage;
@@ -23,19 +24,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use strongroom_base::{Clock, Rng, SystemClock, SystemRng, limits};
-use strongroom_core::Core;
-use strongroom_core::slots::SealSlots;
+use strongroom_base::{Clock, Rng, SystemClock, SystemRng};
+use strongroom_core::house::House;
 use strongroom_dialect_kit::{HttpMetrics, Instruments};
-use strongroom_followers::{Followers, Webhooks};
 use strongroom_storage::Backend;
 use strongroom_storage_redb::RedbBackend;
 use tokio::task::AbortHandle;
 
 use crate::config::Config;
-use boot::{BootError, Booted, boot};
+use boot::{BootError, Booted, Manner, boot};
 use environment::Environment;
-use greeting::Greeting;
+use greeting::{Greeting, State};
 use listen::{Listeners, TlsConfig, TlsError};
 use operations::Operations;
 
@@ -51,12 +50,9 @@ pub enum StartError {
     /// There is no instance to serve.
     #[error(transparent)]
     Boot(#[from] BootError),
-    /// A witness cannot be asked, or a copy not be made.
-    #[error(transparent)]
-    Followers(#[from] strongroom_followers::StartError),
 }
 
-/// A server that is ready: its instance is open and its addresses are bound.
+/// A server whose addresses are bound. Its instance is open, unless it was started to wait for that.
 pub struct Server {
     booted: Booted,
     listeners: Listeners,
@@ -65,9 +61,8 @@ pub struct Server {
     url: String,
     data_dir: PathBuf,
     admin_slug: String,
-    followers: Followers,
-    webhooks: Option<Webhooks>,
-    slot_checks: AbortHandle,
+    /// What the house does by itself while it is closed.
+    watching: AbortHandle,
 }
 
 impl Server {
@@ -76,7 +71,15 @@ impl Server {
     /// # Errors
     /// [`StartError`].
     pub async fn start(config: &Config, environment: &Environment) -> Result<Self, StartError> {
-        Self::start_on(config, environment, |backend| backend).await
+        Self::start_as(Manner::Up, config, environment, |backend| backend).await
+    }
+
+    /// [`Server::start`], but no instance is made, and one that does not open by itself waits for its operators.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start_sealed(config: &Config, environment: &Environment) -> Result<Self, StartError> {
+        Self::start_as(Manner::Server, config, environment, |backend| backend).await
     }
 
     /// [`Server::start`], with something put between storage and its committer: tests watch or break it there.
@@ -84,6 +87,15 @@ impl Server {
     /// # Errors
     /// [`StartError`].
     pub async fn start_on<B: Backend>(
+        config: &Config,
+        environment: &Environment,
+        wrap: impl FnOnce(RedbBackend) -> B,
+    ) -> Result<Self, StartError> {
+        Self::start_as(Manner::Up, config, environment, wrap).await
+    }
+
+    async fn start_as<B: Backend>(
+        manner: Manner,
         config: &Config,
         environment: &Environment,
         wrap: impl FnOnce(RedbBackend) -> B,
@@ -97,29 +109,42 @@ impl Server {
             "{scheme}://{}",
             listeners.addresses().first().map_or_else(String::new, reachable)
         );
-        let booted = boot(config, environment, &url, clock.clone(), rng.clone(), wrap).await?;
+        let booted = boot(
+            config,
+            environment,
+            manner,
+            &url,
+            clock.clone(),
+            rng.clone(),
+            wrap,
+        )
+        .await?;
+        let Booted { house, premises, .. } = &booted;
 
-        let mut registry =
-            operations::registry(booted.space.clone(), booted.slots.health(), booted.core.overdue());
-        let slot_checks = tokio::spawn(check_slots(booted.slots.clone())).abort_handle();
+        let space = premises.foundations.space.clone();
+        let mut registry = operations::registry(
+            space.clone(),
+            premises.health.clone(),
+            premises.tally.overdue.subscribe(),
+        );
+        registry.register_collector(Box::new(operations::Seal(house.clone())));
+        registry.register_collector(Box::new(premises.followers.clone()));
+        if !config.webhooks.is_empty() {
+            registry.register_collector(Box::new(premises.tally.given_up.clone()));
+        }
         let metrics = HttpMetrics::register(&mut registry);
-        let followers = Followers::start(
-            booted.core.ledger(),
-            &config.witnesses,
-            &config.copies,
-            &config.data_dir,
-            &mut registry,
-        )?;
-        let webhooks = overdue::start(&booted.core, &config.webhooks, &mut registry)?;
         let instruments = Instruments { clock, rng, metrics };
-        let dialects = dialects(&booted.core, instruments);
+        let dialects = dialects(house, instruments);
         let is_ready = Arc::new(AtomicBool::new(true));
-        let (ready, space) = (is_ready.clone(), booted.space.clone());
+        let (ready, of_requests) = (is_ready.clone(), house.clone());
         let operations = Operations {
             metrics: Arc::new(registry),
-            is_ready: Arc::new(move || ready.load(Ordering::Relaxed) && space.answers().is_ok()),
+            is_ready: Arc::new(move || {
+                ready.load(Ordering::Relaxed) && of_requests.is_open() && space.answers().is_ok()
+            }),
         };
         let router = operations::router(operations, dialects);
+        let watching = tokio::spawn(house.clone().watch()).abort_handle();
         let (data_dir, admin_slug) = (config.data_dir.clone(), config.admin_slug.to_string());
         Ok(Self {
             booted,
@@ -129,9 +154,7 @@ impl Server {
             url,
             data_dir,
             admin_slug,
-            followers,
-            webhooks,
-            slot_checks,
+            watching,
         })
     }
 
@@ -150,7 +173,13 @@ impl Server {
     /// What to tell the person who started it; `program` is how they call it.
     #[must_use]
     pub fn greeting<'a>(&'a self, program: &'a str) -> Greeting<'a> {
+        let house = &self.booted.house;
         Greeting {
+            state: match (house.is_open(), house.is_made()) {
+                (true, _) => State::Open,
+                (false, true) => State::Sealed,
+                (false, false) => State::NotMade,
+            },
             first_start: self.booted.is_first_start,
             url: &self.url,
             data_dir: &self.data_dir,
@@ -171,9 +200,8 @@ impl Server {
             tracing::info!("stopping: no new connections, requests in flight are answered");
         };
         self.listeners.serve(self.router, draining).await;
-        self.slot_checks.abort();
-        drop((self.followers, self.webhooks));
-        if let Err(error) = self.booted.core.shutdown().await {
+        self.watching.abort();
+        if let Err(error) = self.booted.house.shutdown().await {
             let error = &error as &dyn std::error::Error;
             tracing::error!(
                 error,
@@ -183,22 +211,10 @@ impl Server {
     }
 }
 
-/// Tries the slots that open unattended, now and once a day: what opens the instance may be lost long before the next
-/// start.
-async fn check_slots(slots: SealSlots) {
-    loop {
-        if let Err(error) = slots.check_unattended().await {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "the seal slots could not be tried");
-        }
-        tokio::time::sleep(limits::SLOT_CHECK_EVERY.into()).await;
-    }
-}
-
 /// The dialects, each under its own paths: 1Backend's answers what none of the others has.
-fn dialects(core: &Arc<Core>, instruments: Instruments) -> Router {
-    let native = strongroom_dialect_native::router(core.clone(), instruments.clone());
-    let onebackend = strongroom_dialect_onebackend::router(core.clone(), instruments);
+fn dialects(house: &Arc<House>, instruments: Instruments) -> Router {
+    let native = strongroom_dialect_native::router(house.clone(), instruments.clone());
+    let onebackend = strongroom_dialect_onebackend::router(house.clone(), instruments);
     onebackend.merge(native)
 }
 

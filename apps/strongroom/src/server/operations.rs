@@ -18,6 +18,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
+use strongroom_core::house::House;
 use strongroom_core::slots::SlotHealth;
 use strongroom_core::{OverdueList, Space};
 use strongroom_dialect_kit::{Caller, Peer, Route};
@@ -141,6 +142,23 @@ impl Collector for Slots {
             gauge.encode(family.encode_family(&[("slot", slot.to_string())])?)?;
         }
         Ok(())
+    }
+}
+
+/// Whether a house is open.
+pub struct Seal(pub Arc<House>);
+
+impl fmt::Debug for Seal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seal")
+    }
+}
+
+impl Collector for Seal {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let gauge = ConstGauge::new(u64::from(!self.0.is_open()));
+        let help = "Whether the instance is sealed, or not made yet: 1 yes, 0 no";
+        gauge.encode(encoder.encode_descriptor("strongroom_sealed", help, None, gauge.metric_type())?)
     }
 }
 

@@ -1,33 +1,63 @@
-//! Tells webhooks what the core finds overdue.
+//! What the core finds overdue, on its way to the metrics and to webhooks.
 
 use std::sync::Arc;
 
-use prometheus_client::registry::Registry;
-use strongroom_core::{Core, Lapse, OverdueSecret};
-use strongroom_followers::{Notice, Notices, StartError, WebhookConfig, Webhooks};
+use strongroom_core::{Core, Lapse, OverdueList, OverdueSecret};
+use strongroom_followers::{GivenUp, Notice, Notices, StartError, WebhookConfig, Webhooks};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
-/// Starts telling `webhooks`, if there are any.
-pub(super) fn start(
-    core: &Arc<Core>,
-    webhooks: &[WebhookConfig],
-    registry: &mut Registry,
-) -> Result<Option<Webhooks>, StartError> {
-    if webhooks.is_empty() {
-        return Ok(None);
+/// What the metrics tell of it. It stays when the seal closes.
+#[derive(Default)]
+pub(super) struct Tally {
+    /// What is overdue, while the instance is open.
+    pub(super) overdue: watch::Sender<OverdueList>,
+    /// Calls of webhooks that were given up.
+    pub(super) given_up: GivenUp,
+}
+
+/// Those who are told; they end when this is dropped.
+pub(super) struct Telling {
+    _tasks: JoinSet<()>,
+    _webhooks: Webhooks,
+    overdue: watch::Sender<OverdueList>,
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        self.overdue.send_replace(Arc::default());
     }
+}
+
+/// Starts telling the metrics and `webhooks`.
+///
+/// # Errors
+/// [`StartError`].
+pub(super) fn start(core: &Core, webhooks: &[WebhookConfig], tally: &Tally) -> Result<Telling, StartError> {
+    let mut tasks = JoinSet::new();
+    let (counted, overdue) = (tally.overdue.clone(), core.overdue());
+    tasks.spawn(pass_on(overdue, move |all| {
+        drop(counted.send_replace(all.clone()))
+    }));
     let (told, notices) = watch::channel(Notices::default());
-    let mut overdue = core.overdue();
-    tokio::spawn(async move {
-        loop {
-            let all: Vec<Notice> = overdue.borrow_and_update().iter().map(notice).collect();
-            told.send_replace(Arc::new(all));
-            if overdue.changed().await.is_err() {
-                return;
-            }
+    let tell = move |all: &OverdueList| drop(told.send_replace(Arc::new(all.iter().map(notice).collect())));
+    tasks.spawn(pass_on(core.overdue_to_tell(), tell));
+    Ok(Telling {
+        _tasks: tasks,
+        _webhooks: Webhooks::start(webhooks, &notices, &tally.given_up)?,
+        overdue: tally.overdue.clone(),
+    })
+}
+
+/// Gives what `overdue` has, now and whenever it changes, to `to`.
+async fn pass_on(mut overdue: watch::Receiver<OverdueList>, to: impl Fn(&OverdueList)) {
+    loop {
+        let all = overdue.borrow_and_update().clone();
+        to(&all);
+        if overdue.changed().await.is_err() {
+            return;
         }
-    });
-    Webhooks::start(webhooks, &notices, registry).map(Some)
+    }
 }
 
 fn notice(secret: &OverdueSecret) -> Notice {

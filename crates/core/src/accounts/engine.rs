@@ -8,19 +8,22 @@ use strongroom_base::{LeaseId, Slug, Timestamp, WorkspaceId, limits};
 use strongroom_identity::{Invitations, Principal, Session, SessionKey, Sessions};
 use strongroom_lease::Term;
 use strongroom_ledger::Outcome;
-use strongroom_policy::Subject;
+use strongroom_policy::{Role, Subject};
 use strongroom_sdk::{Error, Mount, NotProved, Permit};
 use strongroom_secret::SecretText;
 use strongroom_storage::Change;
 
 use super::ops::{
-    Account, Describe, IsSecure, Login, Malformed, Minted, PublicKey, PublicKeyPem, Refresh, Register,
-    SessionFacts, WhoAmI,
+    Account, Describe, IsSecure, Login, Malformed, MintRoot, Minted, PublicKey, PublicKeyPem, Refresh,
+    Register, SessionFacts, WhoAmI,
 };
 use super::people::password_refused;
-use crate::instance::Settings;
+use crate::instance::{Settings, UNNAMED_APP};
 use crate::mounts::Mounts;
-use crate::tokens::{TokenForm, TokenKey};
+use crate::tokens::{TokenForm, TokenKey, random_text};
+
+/// Random characters in the slug of an admin that shares made.
+const RECOVERY_SLUG: usize = 8;
 
 /// The engine of accounts and sessions.
 pub struct Accounts {
@@ -125,6 +128,26 @@ impl Accounts {
             op.form,
         )
         .await
+    }
+
+    /// Makes an admin without a password, and logs it in.
+    ///
+    /// # Errors
+    /// When storage cannot answer.
+    pub(crate) async fn mint_root(&self, permit: &Permit, op: MintRoot) -> Result<Minted, Error> {
+        let proof = format!("slot {}", op.proof.slot());
+        permit.record().add(|record| record.set_reason(&proof));
+        let slug = format!(
+            "recovery-{}",
+            random_text(RECOVERY_SLUG, permit.rng()).expose().to_lowercase()
+        );
+        let (slug, name) = (parse_slug(&slug)?, "recovery by shares".to_owned());
+        let admin = Principal::new(slug, name, vec![Role::Admin], permit.now(), permit.rng());
+        let mut change = Change::default();
+        permit.directory().add(&mut change, &admin)?;
+        let device = "root token".to_owned();
+        self.welcome(permit, change, &admin, UNNAMED_APP, device, TokenForm::Opaque)
+            .await
     }
 
     /// The caller's account.
@@ -290,7 +313,7 @@ impl Accounts {
 pub(super) fn note_slug(permit: &Permit, slug: &Slug) {
     permit
         .record()
-        .add(|record| record.touch(&format!("users/{slug}")));
+        .add(|record| record.touch(format!("users/{slug}")));
 }
 
 pub(super) fn parse_slug(text: &str) -> Result<Slug, Error> {

@@ -11,6 +11,7 @@ pub use ops::{
     Account, Describe, IsSecure, Login, Malformed, Minted, PublicKey, PublicKeyPem, Refresh, Register,
     SessionFacts, WhoAmI,
 };
+pub(crate) use ops::{MintRoot, RootProof};
 pub use people_ops::{
     AcceptInvitation, AddPrincipal, Invitation, Invite, ListPrincipals, ListTokens, PrincipalFacts,
     PrincipalPage, RevokeToken, Revoked, SetMembership, SetStanding, TokenFacts, TokenPage,

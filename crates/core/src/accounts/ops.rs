@@ -75,6 +75,29 @@ pub struct SessionFacts {
     pub expires: Timestamp,
 }
 
+/// Make an admin for those who have proved that they hold the root key, and log it in. Answers [`Minted`].
+pub(crate) struct MintRoot {
+    /// The proof.
+    pub(crate) proof: RootProof,
+}
+
+/// Somebody has opened the seal of this instance.
+pub(crate) struct RootProof {
+    slot: u32,
+}
+
+impl RootProof {
+    /// The shares of `slot` gave the root key.
+    pub(crate) fn of_shares(slot: u32) -> Self {
+        Self { slot }
+    }
+
+    /// The slot.
+    pub(crate) fn slot(&self) -> u32 {
+        self.slot
+    }
+}
+
 /// Show the caller's account. Answers [`Account`].
 pub struct WhoAmI {
     /// Whether the sessions are to be counted.
@@ -128,6 +151,7 @@ ops! { Accounts:
     Login -> Minted, "login", Connect, |_| Target::Public, login;
     Register -> Minted, "register", Connect, |_| Target::Registration, register;
     Refresh -> Minted, "session.refresh", UseAccount, |_| Target::Mounts(vec![None]), refresh;
+    MintRoot -> Minted, "root.mint", Connect, |_| Target::Public, mint_root;
     WhoAmI -> Account, "account.read", UseAccount, |_| Target::Account, who_am_i;
     PublicKey -> PublicKeyPem, "public_key.read", Connect, |_| Target::Public, public_key;
     IsSecure -> bool, "seal.is_secure", UseAccount, |_| Target::Account, is_secure;

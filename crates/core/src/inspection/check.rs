@@ -10,7 +10,7 @@ use strongroom_barrier::{BarrierError, Place, StorageKey};
 use strongroom_base::WorkspaceId;
 use strongroom_ledger::{RowDigest, row_digest};
 use strongroom_sdk::{RowFlaw, RowKeeper, Ties};
-use strongroom_storage::{OUTBOX_PLANE, Row, Storage};
+use strongroom_storage::{Row, Storage, is_outbox};
 
 use super::InspectionError;
 use super::atlas::{Atlas, RowName};
@@ -182,7 +182,7 @@ async fn each_tied(
 ) -> Result<(), InspectionError> {
     each_page(storage, async |page| {
         for (key, row) in page {
-            if key.first() != Some(&OUTBOX_PLANE) {
+            if !is_outbox(&key) {
                 let read = read(keepers, atlas, &key, row).await;
                 if let Err(Misfit::Unreadable(RowFlaw::Unreadable(BarrierError::Unavailable(error)))) = read {
                     return Err(error.into());

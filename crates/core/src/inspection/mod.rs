@@ -3,6 +3,7 @@
 
 mod atlas;
 mod check;
+mod logs;
 mod scrub;
 
 use std::path::PathBuf;
@@ -12,11 +13,11 @@ use strongroom_auth_password::Passwords;
 use strongroom_barrier::{Barrier, BarrierError, RootKey};
 use strongroom_base::{MountId, WorkspaceId};
 use strongroom_identity::{Directory, Invitations, SLUGS, Sessions};
-use strongroom_ledger::{OpenedLedger, ReplayError, Report, VerifyError, replay, verify};
+use strongroom_ledger::{Log, ReplayError, VerifyError, replay};
 use strongroom_sdk::RowKeeper;
 use strongroom_storage::{Storage, Unavailable};
 
-use crate::instance::{InstanceRows, LedgerFields, unlock};
+use crate::instance::{InstanceRows, LedgerFields, Unlocked, unlock};
 use crate::mounts::{MountRows, PATHS};
 use crate::superblock::Superblock;
 use crate::{Foundations, OpenError};
@@ -24,6 +25,8 @@ use crate::{Foundations, OpenError};
 use atlas::Atlas;
 pub use atlas::RowName;
 pub use check::{Check, Misfit, Misfitting};
+use logs::Logs;
+pub use logs::NotALog;
 pub use scrub::{Cited, Fault, Finding, Scrub};
 
 /// Why an instance cannot be looked at to the end.
@@ -46,8 +49,7 @@ pub enum InspectionError {
 /// An instance at rest, unsealed.
 pub struct Inspection {
     storage: Arc<dyn Storage>,
-    ledger_dir: PathBuf,
-    ledger: OpenedLedger,
+    logs: Logs,
     cipher: LedgerFields,
     atlas: Atlas,
     keepers: Vec<Box<dyn RowKeeper>>,
@@ -55,7 +57,8 @@ pub struct Inspection {
 
 impl Inspection {
     /// Opens the instance that `superblock` describes with its root key. Unlike a start it takes storage and ledger
-    /// that do not fit together: saying so is its purpose. `engines` tell of the rows that are not this crate's.
+    /// that do not fit together: saying so is its purpose. `engines` tell of the rows that are not this crate's;
+    /// `others` are the data directories of other nodes, or copies of them, whose ledgers are to be used as well.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -64,8 +67,20 @@ impl Inspection {
         superblock: &Superblock,
         root: &RootKey,
         engines: Vec<Box<dyn RowKeeper>>,
+        others: &[PathBuf],
     ) -> Result<Self, OpenError> {
-        let (barrier, ledger) = unlock(&foundations, superblock, root).await?;
+        let Unlocked { barrier, ledger, .. } = unlock(&foundations, superblock, root).await?;
+        let Foundations {
+            data_dir,
+            storage,
+            node,
+            ..
+        } = foundations;
+        let own = Log {
+            node: node.id(),
+            reader: ledger.reader(),
+        };
+        let logs = Logs::of(own, &data_dir, others, superblock, &*storage, &barrier).await?;
         let atlas = Atlas::of(barrier.clone()).await?;
         for workspace in atlas
             .workspaces()
@@ -74,9 +89,8 @@ impl Inspection {
             load_keys(&barrier, workspace).await?;
         }
         Ok(Self {
-            storage: foundations.storage,
-            ledger_dir: foundations.data_dir.join("ledger"),
-            ledger,
+            storage,
+            logs,
             keepers: keepers(&barrier, engines).await?,
             cipher: LedgerFields(barrier),
             atlas,
@@ -88,8 +102,8 @@ impl Inspection {
     /// # Errors
     /// [`InspectionError`].
     pub async fn scrub(&self) -> Result<Scrub, InspectionError> {
-        self.verify()?;
-        scrub::scrub(&*self.storage, &self.ledger.reader(), &self.cipher, &self.atlas).await
+        self.logs.verify()?;
+        scrub::scrub(&*self.storage, &self.logs, &self.cipher, &self.atlas).await
     }
 
     /// Verifies the ledger, and reads every row, leaf and outbox record: see [`Check`].
@@ -97,17 +111,10 @@ impl Inspection {
     /// # Errors
     /// [`InspectionError`].
     pub async fn check(&self) -> Result<Check, InspectionError> {
-        self.verify()?;
+        self.logs.verify()?;
         let mut leaves = 0;
-        replay(&self.ledger.reader(), &*self.storage, &self.cipher, |_| {
-            leaves += 1
-        })
-        .await?;
+        replay(&self.logs.logs, &*self.storage, &self.cipher, |_| leaves += 1).await?;
         check::check(&*self.storage, &self.keepers, &self.atlas, leaves).await
-    }
-
-    fn verify(&self) -> Result<Report, VerifyError> {
-        verify(&self.ledger_dir, self.ledger.reader().key())
     }
 }
 

@@ -1,16 +1,18 @@
 //! The scrub: whether each row of storage is the one that the ledger says was written last. Encryption alone cannot
 //! tell, as an older version of a row opens as well as the newest, and a row that is gone says nothing.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 
-use strongroom_base::RequestId;
-use strongroom_ledger::{FieldCipher, Reader, RowDigest, Stand, replay, row_digest};
-use strongroom_storage::{OUTBOX_PLANE, Row, Storage};
+use strongroom_base::{NodeId, RequestId};
+use strongroom_ledger::{FieldCipher, RowDigest, Stand, Told, replay, row_digest};
+use strongroom_storage::{Revision, Row, Storage, is_outbox};
 
 use super::InspectionError;
 use super::atlas::{Atlas, RowName};
-use crate::superblock::superblock_key;
+use super::logs::Logs;
+use crate::nodes::is_bookkeeping;
 
 /// Rows read at once.
 const PAGE: usize = 1_000;
@@ -24,6 +26,10 @@ pub struct Scrub {
     pub leaves: u64,
     /// Rows that no leaf speaks of, in an instance whose ledger began before leaves told of rows.
     pub untold: u64,
+    /// Nodes whose ledgers have leaves and were not at hand.
+    pub missing: Vec<NodeId>,
+    /// Rows of which those ledgers, or earlier generations, may have the last word: nothing can be said of them.
+    pub elsewhere: u64,
     /// Rows that are not what the ledger says.
     pub findings: Vec<Finding>,
 }
@@ -89,62 +95,86 @@ pub struct Cited {
 impl fmt::Display for Cited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.stand {
-            Stand::Leaf(index) => write!(f, "request {}, leaf {index}", self.request),
+            Stand::Leaf {
+                node: NodeId::FIRST,
+                index,
+            } => write!(f, "request {}, leaf {index}", self.request),
+            Stand::Leaf { node, index } => {
+                write!(f, "request {}, leaf {index} of node {node}", self.request)
+            }
             Stand::Outbox(revision) => write!(f, "request {}, revision {}", self.request, revision.0),
         }
     }
 }
 
-/// Compares `storage` with the ledger that `reader` reads, from its first leaf on, and with what waits in the outbox.
-/// The superblock and the outbox are not compared: the sequencer writes them, and no request does. Keeps about 80
-/// bytes in memory for each row that there ever was.
+/// Compares `storage` with the ledgers of `logs`, from the first leaves on, and with what waits in the outbox. What nodes
+/// write for themselves, and the outbox, are not compared: no request writes those. Keeps about 90 bytes in memory for
+/// each row that there ever was.
+///
+/// Unless the ledgers are whole, a row that is newer than the last word about it, and one that is gone, may have been
+/// changed by a node whose leaves are not at hand.
 ///
 /// # Errors
 /// [`InspectionError`].
 pub(super) async fn scrub(
     storage: &dyn Storage,
-    reader: &Reader,
+    logs: &Logs,
     cipher: &dyn FieldCipher,
     atlas: &Atlas,
 ) -> Result<Scrub, InspectionError> {
-    let mut scrub = Scrub::default();
+    let mut scrub = Scrub {
+        missing: logs.missing.clone(),
+        ..Scrub::default()
+    };
     let mut words = LastWords::new();
     let mut tells_all = false;
-    replay(reader, storage, cipher, |told| {
-        // The first leaf is of the instance's birth: when it tells of rows, every later one does.
-        tells_all |= scrub.leaves == 0 && !told.rows().is_empty();
+    replay(&logs.logs, storage, cipher, |told| {
         scrub.leaves += 1;
+        tells_all |= tells_all_since(&told);
         for row in told.rows() {
-            words.insert(row.key, LastWord::new(row.value, told.stand));
+            let word = LastWord::new(row.value, &told);
+            match words.entry(row.key) {
+                Entry::Occupied(known) if known.get().committed > word.committed => {}
+                Entry::Occupied(mut known) => *known.get_mut() = word,
+                Entry::Vacant(vacant) => drop(vacant.insert(word)),
+            }
         }
     })
     .await?;
-    let superblock = superblock_key();
-    words.remove(&row_digest(superblock.as_bytes()));
 
     let mut suspects = Vec::new();
     each_row(storage, |key, row| {
-        if key.first() == Some(&OUTBOX_PLANE) || key == superblock.as_bytes() {
+        let digest = row_digest(&key);
+        if is_outbox(&key) || is_bookkeeping(&key) {
+            words.remove(&digest);
             return;
         }
         scrub.rows += 1;
         let suspect = Suspect {
-            digest: row_digest(&key),
+            digest,
             value: row_digest(&row.value),
             key,
         };
         match words.get_mut(&suspect.digest) {
+            None if !logs.are_whole => scrub.elsewhere += 1,
             None if !tells_all => scrub.untold += 1,
             None => suspects.push(suspect),
             Some(word) => {
                 word.is_there = true;
-                if word.value != Some(suspect.value) {
+                if word.value == Some(suspect.value) {
+                } else if !logs.are_whole && row.revision > word.committed {
+                    scrub.elsewhere += 1;
+                } else {
                     suspects.push(suspect);
                 }
             }
         }
     })
     .await?;
+    if !logs.are_whole {
+        let gone = words.extract_if(|_, word| word.is_missing()).count();
+        scrub.elsewhere += gone as u64;
+    }
 
     let mut missing: Vec<_> = words.iter().filter(|(_, word)| word.is_missing()).collect();
     missing.sort_unstable_by_key(|(_, word)| word.stand);
@@ -155,28 +185,40 @@ pub(super) async fn scrub(
             missing,
             words,
         };
-        let inquest = Inquest::hold(&wrong, storage, reader, cipher).await?;
+        let inquest = Inquest::hold(&wrong, storage, logs, cipher).await?;
         scrub.findings = inquest.findings(&wrong, storage, atlas).await?;
     }
     Ok(scrub)
 }
 
-/// By the digest of a row's key, what the ledger says of it last.
+/// Whether `told` is of the instance's birth and tells of rows: then every later leaf does.
+fn tells_all_since(told: &Told) -> bool {
+    told.stand
+        == Stand::Leaf {
+            node: NodeId::FIRST,
+            index: 0,
+        }
+        && !told.rows().is_empty()
+}
+
+/// By the digest of a row's key, what the ledgers say of it last.
 type LastWords = HashMap<RowDigest, LastWord>;
 
 struct LastWord {
     /// The digest of what it must hold; `None` when it was deleted.
     value: Option<RowDigest>,
     stand: Stand,
+    committed: Revision,
     /// Whether storage has such a row.
     is_there: bool,
 }
 
 impl LastWord {
-    fn new(value: Option<RowDigest>, stand: Stand) -> Self {
+    fn new(value: Option<RowDigest>, told: &Told) -> Self {
         Self {
             value,
-            stand,
+            stand: told.stand,
+            committed: told.committed,
             is_there: false,
         }
     }
@@ -216,7 +258,7 @@ impl Inquest {
     async fn hold(
         wrong: &Wrong,
         storage: &dyn Storage,
-        reader: &Reader,
+        logs: &Logs,
         cipher: &dyn FieldCipher,
     ) -> Result<Self, InspectionError> {
         let mut inquest = Self::default();
@@ -226,7 +268,7 @@ impl Inquest {
             .chain(&wrong.missing)
             .filter_map(|digest| Some(wrong.words.get(digest)?.stand))
             .collect();
-        replay(reader, storage, cipher, |told| {
+        replay(&logs.logs, storage, cipher, |told| {
             let cited = Cited {
                 request: told.facts.id,
                 stand: told.stand,

@@ -9,13 +9,16 @@ use strongroom_sdk::{Error, Surroundings};
 use tokio::sync::{Notify, watch};
 
 use crate::internal;
+use crate::lock::Fence;
 
-/// Who takes the steps. There is one for each node; if nodes share a storage, all but one run into conflicts.
+/// Who takes the steps. There is one for each node; if nodes share a storage, that of the node works that has the lock.
 pub(crate) struct Rewrapper {
     surroundings: Arc<Surroundings>,
     /// Of the system workspace.
     view: View,
     wake: Arc<Notify>,
+    /// What each step requires; `None` while another node has the lock.
+    fence: watch::Receiver<Option<Fence>>,
 }
 
 /// The walk as this node knows it.
@@ -28,11 +31,17 @@ struct Walk {
 }
 
 impl Rewrapper {
-    pub(crate) fn new(surroundings: Arc<Surroundings>, view: View, wake: Arc<Notify>) -> Self {
+    pub(crate) fn new(
+        surroundings: Arc<Surroundings>,
+        view: View,
+        wake: Arc<Notify>,
+        fence: watch::Receiver<Option<Fence>>,
+    ) -> Self {
         Self {
             surroundings,
             view,
             wake,
+            fence,
         }
     }
 
@@ -48,7 +57,7 @@ impl Rewrapper {
     }
 
     /// Takes the next step; gives the walk unless that was the last.
-    async fn step(&self, walk: Walk) -> Result<Option<Walk>, Error> {
+    async fn step(&self, walk: Walk, fence: &Fence) -> Result<Option<Walk>, Error> {
         let Walk {
             stored,
             progress,
@@ -66,6 +75,7 @@ impl Rewrapper {
         let (mut change, key) = (step.change, Rewrap::key());
         self.view.expect(&mut change, &key, Some(stored.revision));
         self.view.put(&mut change, &key, &step.progress)?;
+        fence.guard(&mut change);
         let by = Some(step.progress.by);
         match internal::commit(&self.surroundings, "keys.rewrap", by, change).await {
             Ok(()) => Ok(self.unfinished().await?.map(|walk| Walk {
@@ -85,20 +95,34 @@ impl Rewrapper {
     async fn work(&self, stopped: &watch::Receiver<bool>) -> Result<(), Error> {
         let mut walk = self.unfinished().await?;
         while let Some(going_on) = walk.take().filter(|_| !*stopped.borrow()) {
-            let began = self.surroundings.clock.monotonic();
-            walk = self.step(going_on).await?;
+            let Some(fence) = self.fence.borrow().clone() else {
+                return Ok(()); // another node goes on
+            };
+            let (began, before) = (self.surroundings.clock.monotonic(), going_on.progress.rewrapped);
+            walk = self.step(going_on, &fence).await?;
             let took = self.surroundings.clock.monotonic().since(began);
-            rest(took, stopped).await;
+            let rewrapped = walk
+                .as_ref()
+                .map_or(0, |walk| walk.progress.rewrapped.saturating_sub(before));
+            rest(pause(took, rewrapped), stopped).await;
         }
         Ok(())
     }
 }
 
-/// Leaves the processor and the committer to requests.
-async fn rest(took: Duration, stopped: &watch::Receiver<bool>) {
-    let pause = Duration::from(limits::REWRAP_EVERY)
-        .saturating_sub(took)
-        .max(took / 4);
+/// How long requests have the processor and the committer to themselves after a step that `took` so long and sealed
+/// anew so many rows. Looking alone is light: under load it takes its time anyway.
+fn pause(took: Duration, rewrapped: u64) -> Duration {
+    if rewrapped == 0 {
+        took
+    } else {
+        Duration::from(limits::REWRAP_EVERY)
+            .saturating_sub(took)
+            .max(took / 4)
+    }
+}
+
+async fn rest(pause: Duration, stopped: &watch::Receiver<bool>) {
     let mut stopped = stopped.clone();
     let _ = tokio::time::timeout(pause, stopped.wait_for(|stopped| *stopped)).await;
 }
@@ -111,15 +135,12 @@ pub(crate) async fn run(rewrapper: Rewrapper, mut stopped: watch::Receiver<bool>
                 error = &error as &dyn std::error::Error,
                 "the rewrap waits: old keys stay until it is over"
             );
-            let retry = tokio::time::sleep(limits::REWRAP_RETRY.into());
-            tokio::select! {
-                _ = stopped.wait_for(|stopped| *stopped) => return,
-                () = retry => continue,
-            }
         }
         tokio::select! {
             _ = stopped.wait_for(|stopped| *stopped) => return,
             () = rewrapper.wake.notified() => {}
+            // It failed, or another node was asked for it, or this one has got the lock.
+            () = tokio::time::sleep(limits::REWRAP_LOOK.into()) => {}
         }
     }
 }

@@ -5,15 +5,16 @@
 
 use std::sync::Arc;
 
-use strongroom_barrier::{Barrier, BarrierError, Kind, planes};
-use strongroom_base::{MountId, Rng, WorkspaceId, limits};
+use strongroom_barrier::{Barrier, BarrierError, StorageKey, planes};
+use strongroom_base::{MountId, NodeId, Rng, WorkspaceId, limits};
 use strongroom_sdk::Error;
 use strongroom_seal::{Given, Reach, SealError, Slot, Slots};
 use strongroom_storage::{Change, Embedded, Memory, Storage, Unavailable};
 
 use super::engine::refusal;
 use crate::generation::{LedgerKeyRecord, ledger_key};
-use crate::superblock::{Superblock, slots_key};
+use crate::nodes::NodeRecord;
+use crate::superblock::{Superblock, slots_key, superblock_key};
 
 /// The rows that open an instance.
 pub(super) struct Copy {
@@ -21,11 +22,13 @@ pub(super) struct Copy {
     superblock: Superblock,
     slots: Slots,
     workspaces: Vec<WorkspaceId>,
+    /// Of the ledger of each node.
+    ledger_keys: Vec<StorageKey>,
     rows: usize,
 }
 
 impl Copy {
-    /// Copies all system rows of `storage` and the ledger's key; of the slots only `id`.
+    /// Copies all system rows of `storage` and the keys of the ledgers; of the slots only `id`.
     pub(super) async fn with_slot_alone(storage: &dyn Storage, id: u32) -> Result<Self, Error> {
         let mut rows = Vec::new();
         // One page shows one moment, so that no rotation is seen half.
@@ -36,15 +39,17 @@ impl Copy {
         {
             rows.push((key, row.value));
         }
-        let superblock = Superblock::read(storage).await.map_err(Error::internal)?;
-        let superblock = superblock.ok_or_else(|| Error::internal("there is no superblock"))?;
-        let key = planes::ordered(
-            WorkspaceId::SYSTEM,
-            Kind::LedgerKey,
-            &[&superblock.generation.to_be_bytes()],
-        );
-        let row = storage.get(key.as_bytes()).await.map_err(unavailable)?;
-        rows.extend(row.map(|row| (key.as_bytes().to_vec(), row.value)));
+        let superblock = rows.iter().find(|(key, _)| key == superblock_key().as_bytes());
+        let (_, superblock) = superblock.ok_or_else(|| Error::internal("there is no superblock"))?;
+        let superblock = Superblock::from_bytes(superblock).map_err(Error::internal)?;
+        let mut ledger_keys = Vec::new();
+        for node in (1..=superblock.nodes).map(NodeId) {
+            let (node, _) = NodeRecord::read(storage, node).await.map_err(Error::internal)?;
+            let key = ledger_key(node.node, node.generation);
+            let row = storage.get(key.as_bytes()).await.map_err(unavailable)?;
+            rows.extend(row.map(|row| (key.as_bytes().to_vec(), row.value)));
+            ledger_keys.push(key);
+        }
 
         let workspaces = rows
             .iter()
@@ -63,6 +68,7 @@ impl Copy {
             superblock,
             slots: slots.ok_or_else(|| Error::internal(SealError::Slots))?,
             workspaces,
+            ledger_keys,
             rows: rows.len(),
             storage: stored(rows).await?,
         })
@@ -92,11 +98,11 @@ impl Copy {
             barrier.view(*workspace, MountId(1)).await?;
         }
         let view = barrier.view(WorkspaceId::SYSTEM, MountId(1)).await?;
-        let key = ledger_key(&view, self.superblock.generation);
-        let record = view.get::<LedgerKeyRecord>(&key).await?;
-        record
-            .map(drop)
-            .ok_or_else(|| BarrierError::Missing("the ledger's key".into()))
+        for key in &self.ledger_keys {
+            let record = view.get::<LedgerKeyRecord>(key).await?;
+            record.ok_or_else(|| BarrierError::Missing("the ledger's key".into()))?;
+        }
+        Ok(())
     }
 
     /// The slot `id`.

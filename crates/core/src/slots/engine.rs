@@ -3,14 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
-use strongroom_barrier::RootKey;
+use strongroom_barrier::{Barrier, BarrierError, RootKey};
 use strongroom_base::{InstanceId, Rng, with_causes};
 use strongroom_sdk::{Error, Permit};
 use strongroom_seal::{
     CredentialName, Given, NewSlot, PassphraseError, Reach, Seal, SealError, ShareSet, Slot, SlotKind, Slots,
     Stretch, Threshold, TokenKey, Unreached,
 };
-use strongroom_secret::{SecretText, ct_eq};
+use strongroom_secret::SecretText;
 use strongroom_storage::{Change, Precondition, Revision, Storage};
 use tokio::sync::Mutex;
 
@@ -20,6 +20,7 @@ use super::ops::{
     AddSlot, Added, CheckSlots, DrillSlot, Drilled, ListSlots, NewKind, RemoveSlot, Removed, SlotCheck,
     SlotFacts, Verdict,
 };
+use super::rekey::Rekeying;
 use crate::superblock::slots_key;
 
 /// What the slots of an open instance are made of.
@@ -64,6 +65,7 @@ struct Inner {
     health: Arc<SlotHealth>,
     /// Held by who changes the slots: what a change prepares outside goes by the next id.
     changing: Mutex<()>,
+    rekeying: Rekeying,
 }
 
 /// A new slot's kind, its seal, and its shares.
@@ -77,10 +79,17 @@ impl SealSlots {
     /// The slots of `parts`.
     #[must_use]
     pub fn new(parts: SealParts) -> Self {
+        Self::with_health(parts, Arc::default())
+    }
+
+    /// The slots of `parts`, of which `health` tells: it outlives an instance that is sealed and opened again.
+    #[must_use]
+    pub fn with_health(parts: SealParts, health: Arc<SlotHealth>) -> Self {
         Self(Arc::new(Inner {
             parts,
-            health: Arc::default(),
+            health,
             changing: Mutex::default(),
+            rekeying: Rekeying::default(),
         }))
     }
 
@@ -128,6 +137,13 @@ impl SealSlots {
         let parts = &self.0.parts;
         let (mut slots, revision) = self.load().await?;
         let id = slots.next_id();
+        // A root key that was replaced meanwhile must not get a slot: it opens nothing any more.
+        if !self.opens_keyring(&parts.root).await? {
+            return Err(Error::Conflict(
+                "the root key was replaced since this server opened the instance: start it again first"
+                    .to_owned(),
+            ));
+        }
         let made = self.make(id, op.kind, permit.rng()).await?;
         self.refuse_double(&slots, &made.kind).await?;
         if made.seal.is_weak() {
@@ -182,7 +198,7 @@ impl SealSlots {
         };
         let mut checks = Vec::with_capacity(slots.iter().len());
         for slot in slots.iter() {
-            permit.record().add(|record| record.touch(&path(slot.id())));
+            permit.record().add(|record| record.touch(path(slot.id())));
             let verdict = self.trial(slot, &given).await;
             checks.push(SlotCheck {
                 slot: self.facts(slot),
@@ -199,7 +215,7 @@ impl SealSlots {
     pub async fn drill(&self, permit: &Permit, op: DrillSlot) -> Result<Drilled, Error> {
         let parts = &self.0.parts;
         let given = read_given(op.given.as_ref())?;
-        permit.record().add(|record| record.touch(&path(op.id)));
+        permit.record().add(|record| record.touch(path(op.id)));
         let copy = drill::Copy::with_slot_alone(&*parts.storage, op.id).await?;
         let opened = copy.open(&*parts.reach, &given, parts.rng.clone()).await;
         self.0.health.tried(op.id, opened.is_ok());
@@ -211,7 +227,16 @@ impl SealSlots {
         })
     }
 
-    async fn load(&self) -> Result<(Slots, Revision), Error> {
+    /// Whose they are.
+    pub(super) fn instance(&self) -> InstanceId {
+        self.0.parts.instance
+    }
+
+    pub(super) fn rekeying(&self) -> &Rekeying {
+        &self.0.rekeying
+    }
+
+    pub(super) async fn load(&self) -> Result<(Slots, Revision), Error> {
         let row = self.0.parts.storage.get(slots_key().as_bytes()).await;
         let row = row.map_err(|error| Error::Unavailable(error.into()))?;
         let row = row.ok_or_else(|| Error::internal(SealError::Slots))?;
@@ -221,7 +246,7 @@ impl SealSlots {
 
     /// Commits `slots` in the place of those of `revision`, with the record of what became of the slot `id`.
     async fn save(&self, permit: &Permit, slots: &Slots, revision: Revision, id: u32) -> Result<(), Error> {
-        permit.record().add(|record| record.touch(&path(id)));
+        permit.record().add(|record| record.touch(path(id)));
         let bytes = slots.to_bytes().map_err(Error::internal)?;
         let key = slots_key().as_bytes().to_vec();
         let change = Change {
@@ -308,6 +333,16 @@ impl SealSlots {
         }
     }
 
+    /// Whether `root` is the instance's root key now.
+    async fn opens_keyring(&self, root: &RootKey) -> Result<bool, Error> {
+        let parts = &self.0.parts;
+        match Barrier::open(parts.storage.clone(), root, parts.rng.clone()).await {
+            Ok(_) => Ok(true),
+            Err(BarrierError::WrongRootKey) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Tries `slot`, and remembers what came of it.
     async fn trial(&self, slot: &Slot, given: &Given) -> Verdict {
         let parts = &self.0.parts;
@@ -315,8 +350,11 @@ impl SealSlots {
             return Verdict::NotTried;
         }
         let verdict = match slot.open(parts.instance, &*parts.reach, given).await {
-            Ok((root, _)) if ct_eq(root.expose(), parts.root.expose()) => Verdict::Opens,
-            Ok(_) => Verdict::Fails("it gives another root key".to_owned()),
+            Ok((root, _)) => match self.opens_keyring(&root).await {
+                Ok(true) => Verdict::Opens,
+                Ok(false) => Verdict::Fails("it gives another root key".to_owned()),
+                Err(error) => Verdict::Fails(with_causes(&error)),
+            },
             // What was given is for another slot.
             Err(Unreached::NoPassphrase) => return Verdict::NotTried,
             Err(Unreached::Shares(strongroom_seal::SharesError::None { .. })) => return Verdict::NotTried,

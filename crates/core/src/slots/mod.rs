@@ -8,10 +8,11 @@ mod drill;
 mod engine;
 mod health;
 mod ops;
+mod rekey;
 
 pub use engine::{SealParts, SealSlots, SlotsCopy};
 pub use health::SlotHealth;
 pub use ops::{
-    AddSlot, Added, CheckSlots, DrillSlot, Drilled, ListSlots, NewKind, RemoveSlot, Removed, SlotCheck,
-    SlotFacts, Verdict,
+    AddSlot, Added, CancelRekey, CheckSlots, ConfirmRekey, DrillSlot, Drilled, ListSlots, NewKind, RekeySlot,
+    RekeyStep, Rekeyed, RemoveSlot, Removed, SlotCheck, SlotFacts, Verdict,
 };

@@ -2,6 +2,7 @@
 
 use strongroom_base::Timestamp;
 use strongroom_sdk::{Target, ops};
+use strongroom_seal::Waiting;
 use strongroom_secret::SecretText;
 
 use super::engine::SealSlots;
@@ -134,10 +135,55 @@ pub struct Drilled {
     pub workspaces: usize,
 }
 
+/// New shares for a slot that opens by shares. Answers [`Rekeyed`].
+pub struct RekeySlot {
+    /// Which; without it the one that there is.
+    pub id: Option<u32>,
+    /// Shares that are needed.
+    pub needed: u8,
+    /// Shares that there are.
+    pub shares: u8,
+}
+
+/// A slot of new shares was added.
+pub struct Rekeyed {
+    /// The slot that goes when they are confirmed.
+    pub old: u32,
+    /// The new one.
+    pub new: SlotFacts,
+    /// The new shares. They are nowhere else.
+    pub shares: Vec<SecretText>,
+}
+
+/// One of the new shares, to show that they arrived. Answers [`RekeyStep`].
+pub struct ConfirmRekey {
+    /// The share.
+    pub share: SecretText,
+}
+
+/// What a new share has done.
+pub enum RekeyStep {
+    /// More are needed.
+    Waiting(Waiting),
+    /// The new shares open the instance, and the old ones do not any more.
+    Done {
+        /// The slot that was removed.
+        old: u32,
+        /// The one in its place.
+        new: u32,
+    },
+}
+
+/// The end of a rekey without its new shares.
+pub struct CancelRekey;
+
 ops! { SealSlots:
     ListSlots -> Vec<SlotFacts>, "slot.list", Operate, |_| Target::Instance, list;
     AddSlot -> Added, "slot.add", Operate, |_| Target::Instance, add;
     RemoveSlot -> Removed, "slot.remove", Operate, |_| Target::Instance, remove;
     CheckSlots -> Vec<SlotCheck>, "slot.check", Operate, |_| Target::Instance, check;
+    RekeySlot -> Rekeyed, "slot.rekey", Operate, |_| Target::Instance, rekey;
+    ConfirmRekey -> RekeyStep, "slot.rekey_confirm", Operate, |_| Target::Instance, confirm_rekey;
+    CancelRekey -> (), "slot.rekey_cancel", Operate, |_| Target::Instance, cancel_rekey;
     DrillSlot -> Drilled, "slot.drill", Operate, |_| Target::Instance, drill;
 }

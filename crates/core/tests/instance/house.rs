@@ -8,12 +8,12 @@ use strongroom_core::accounts::{Login, Register};
 use strongroom_core::inspection::Inspection;
 use strongroom_core::superblock::Superblock;
 use strongroom_core::{
-    Core, Credential, Engines, Foundations, NewInstance, OpenError, OverdueSecret, Request, Settings,
+    Core, Credential, Engines, Foundations, NewInstance, Node, OpenError, OverdueSecret, Request, Settings,
     Strictness, TokenForm,
 };
 use strongroom_engine_static::StaticEngine;
 use strongroom_ledger::Journal;
-use strongroom_sdk::{Error, Op};
+use strongroom_sdk::{Error, Op, RowKeeper};
 use strongroom_secret::{Key, SecretText};
 use strongroom_storage::Storage;
 use tempfile::TempDir;
@@ -49,16 +49,23 @@ pub(crate) struct House {
     storage: Arc<dyn Storage>,
     root: Key,
     dir: TempDir,
+    node: Node,
 }
 
 impl House {
     /// A new instance in `storage`, which is empty.
     pub(crate) async fn on(storage: Arc<dyn Storage>) -> Self {
+        Self::of_node(storage, Node::Only).await
+    }
+
+    /// A new instance in `storage`, which is empty, and may be shared.
+    pub(crate) async fn of_node(storage: Arc<dyn Storage>, node: Node) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (clock, rng) = (Arc::new(ManualClock::at(BIRTH)), Arc::new(SystemRng::default()));
         let foundations = Foundations {
             data_dir: dir.path().to_owned(),
             storage: storage.clone(),
+            node,
             journal: Journal::open(&dir.path().join("journal")).unwrap(),
             clock: clock.clone(),
             rng: rng.clone(),
@@ -98,15 +105,53 @@ impl House {
             storage,
             root,
             dir,
+            node,
+        }
+    }
+
+    /// A further node of the same instance, which reaches its storage through `storage`. Its clock is its own.
+    pub(crate) async fn join(&self, storage: Arc<dyn Storage>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(self.clock.now()));
+        let rng: Arc<dyn Rng> = self.rng.clone();
+        let root = || RootKey::from_key(Key::from_slice(self.root.expose()).unwrap());
+        let node = Core::join(&storage, &root(), &*clock, &rng).await.unwrap();
+        let node = Node::OneOf(node);
+        let foundations = Foundations {
+            data_dir: dir.path().to_owned(),
+            storage: storage.clone(),
+            node,
+            journal: Journal::open(&dir.path().join("journal")).unwrap(),
+            clock: clock.clone(),
+            rng,
+            space: Arc::default(),
+        };
+        let superblock = self.superblock().await;
+        let engines = Engines::new(StaticEngine).with(StaticEngine);
+        let core = Core::open(foundations, &superblock, &root(), SETTINGS, engines)
+            .await
+            .unwrap();
+        Self {
+            clock,
+            instance: self.instance,
+            pocket: self.pocket.clone(),
+            copies: self.copies.clone(),
+            core,
+            rng: self.rng.clone(),
+            storage,
+            root: Key::from_slice(self.root.expose()).unwrap(),
+            dir,
+            node,
         }
     }
 
     /// Stops the instance, so that it can be looked at; the directory must be kept as long.
     pub(crate) async fn rest(self) -> (Inspection, TempDir) {
         self.core.shutdown().await.unwrap();
-        let superblock = Superblock::read(&*self.storage).await.unwrap().unwrap();
-        let (foundations, root) = (self.foundations(), RootKey::from_key(self.root));
-        let inspection = Inspection::open(foundations, &superblock, &root, vec![Box::new(StaticEngine)])
+        let (foundations, superblock) = (self.foundations(), self.superblock().await);
+        let root = RootKey::from_key(self.root);
+        let engines: Vec<Box<dyn RowKeeper>> = vec![Box::new(StaticEngine)];
+        let inspection = Inspection::open(foundations, &superblock, &root, engines, &[])
             .await
             .unwrap();
         (inspection, self.dir)
@@ -121,7 +166,7 @@ impl House {
     pub(crate) async fn reopened(mut self, meanwhile: impl FnOnce()) -> Result<Self, OpenError> {
         self.core.shutdown().await.unwrap();
         meanwhile();
-        let superblock = Superblock::read(&*self.storage).await.unwrap().unwrap();
+        let superblock = self.superblock().await;
         let root = RootKey::from_key(Key::from_slice(self.root.expose()).unwrap());
         let engines = Engines::new(StaticEngine).with(StaticEngine);
         self.core = Core::open(self.foundations(), &superblock, &root, SETTINGS, engines).await?;
@@ -132,11 +177,22 @@ impl House {
         Foundations {
             data_dir: self.dir.path().to_owned(),
             storage: self.storage.clone(),
+            node: self.node,
             journal: Journal::open(&self.dir.path().join("journal")).unwrap(),
             clock: self.clock.clone(),
             rng: self.rng.clone(),
             space: Arc::default(),
         }
+    }
+
+    async fn superblock(&self) -> Superblock {
+        let found = Superblock::find(&*self.storage).await.unwrap().unwrap();
+        found.migrate(&*self.storage).await.unwrap()
+    }
+
+    /// Which node it is.
+    pub(crate) fn node(&self) -> Node {
+        self.node
     }
 
     /// What becomes of `op` when the holder of `token` asks for it.

@@ -13,6 +13,7 @@ mod interleaving;
 mod keys;
 mod lists;
 mod meddled;
+mod nodes;
 mod overdue;
 mod preconditions;
 mod search;

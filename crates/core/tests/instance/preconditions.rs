@@ -27,7 +27,7 @@ impl Meddler for Meeting {
     async fn commit(&self, storage: &Embedded<Memory>, mut change: Change) -> Result<Revision, CommitError> {
         // What has no note is the sequencer's and nobody's request.
         let one_less = |awaited: usize| awaited.checked_sub(1);
-        if change.note.is_some()
+        if !change.notes.is_empty()
             && self
                 .awaited
                 .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less)

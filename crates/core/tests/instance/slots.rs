@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use strongroom_barrier::RootKey;
+use strongroom_barrier::{RootKey, planes};
 use strongroom_base::{InstanceId, SystemRng};
 use strongroom_core::slots::{
     AddSlot, CheckSlots, DrillSlot, ListSlots, NewKind, RemoveSlot, SealSlots, Verdict,
@@ -154,6 +154,24 @@ async fn a_slot_with_another_root_key_is_found_by_trial_and_by_drill() {
     assert!(refused.contains("opens, but not this instance"), "{refused}");
     let list = house.call(&admin, ListSlots).await.unwrap();
     assert_eq!(list[0].is_ok, Some(false));
+}
+
+#[tokio::test]
+async fn a_root_key_that_was_replaced_gets_no_slot() {
+    let (house, storage, admin) = house().await;
+    let (_other, elsewhere, _) = self::house().await;
+    // Another node replaced the root key: the keyring no longer opens by the one that this one has in memory.
+    let keyring = planes::system("keyring").as_bytes().to_vec();
+    let row = elsewhere.get(&keyring).await.unwrap().unwrap();
+    let change = Change {
+        puts: vec![(keyring, row.value)],
+        ..Change::default()
+    };
+    storage.commit(change).await.unwrap();
+    let before = slots_of(&*storage).await;
+    let refused = house.call(&admin, key_file()).await.err().unwrap().to_string();
+    assert!(refused.contains("the root key was replaced"), "{refused}");
+    assert_eq!(slots_of(&*storage).await, before);
 }
 
 #[tokio::test]

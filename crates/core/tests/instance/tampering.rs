@@ -8,7 +8,7 @@ use strongroom_engine_static::ops::{ListSecrets, SaveSecret, SaveSecrets, Secret
 use strongroom_policy::Lists;
 use strongroom_sdk::Error;
 use strongroom_secret::SecretText;
-use strongroom_storage::{Backend, Embedded, Failure, Group, KeyRange, Memory, OUTBOX_PLANE, Revision, Row};
+use strongroom_storage::{Backend, Embedded, Failure, Group, KeyRange, Memory, OutboxKey, Revision, Row};
 
 use crate::house::House;
 
@@ -47,7 +47,7 @@ pub(crate) type Rows = Vec<(Vec<u8>, Row)>;
 pub(crate) fn rows(memory: &Memory) -> Rows {
     use std::ops::Bound::{Excluded, Unbounded};
     memory
-        .scan((Unbounded, Excluded(&[OUTBOX_PLANE])), usize::MAX)
+        .scan((Unbounded, Excluded(&OutboxKey::all().start)), usize::MAX)
         .unwrap()
 }
 

@@ -28,9 +28,10 @@ struct Failing(Mutex<Option<Fate>>);
 impl Meddler for Failing {
     async fn commit(&self, storage: &Embedded<Memory>, change: Change) -> Result<Revision, CommitError> {
         // What has no note is the sequencer's and nobody's request.
-        let fate = match change.note {
-            Some(_) => self.0.lock().unwrap().take(),
-            None => None,
+        let fate = if change.notes.is_empty() {
+            None
+        } else {
+            self.0.lock().unwrap().take()
         };
         let failed = || Unavailable("planted".into());
         match fate {

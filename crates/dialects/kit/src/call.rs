@@ -11,8 +11,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use strongroom_base::RequestId;
 use strongroom_core::accounts::Malformed;
-use strongroom_core::{Core, Credential, Request};
-use strongroom_sdk::{Error, Op};
+use strongroom_core::house::{Errand, House, NoErrand, Visit};
+use strongroom_core::{Credential, Request};
+use strongroom_sdk::{Error, NotProved, Op};
 use strongroom_secret::SecretText;
 
 use crate::{Body, Head, json, reply};
@@ -44,7 +45,7 @@ pub trait Wire: 'static {
 
 /// A request of dialect `W` on its way to the core.
 pub struct Call<W> {
-    core: Arc<Core>,
+    house: Arc<House>,
     id: RequestId,
     source: Arc<str>,
     caller: Credential,
@@ -52,14 +53,14 @@ pub struct Call<W> {
     wire: PhantomData<fn() -> W>,
 }
 
-impl<W: Wire> FromRequestParts<Arc<Core>> for Call<W> {
+impl<W: Wire> FromRequestParts<Arc<House>> for Call<W> {
     /// As for [`Head`].
     type Rejection = StatusCode;
 
-    async fn from_request_parts(parts: &mut Parts, core: &Arc<Core>) -> Result<Self, StatusCode> {
-        let head = Head::from_request_parts(parts, core).await?;
+    async fn from_request_parts(parts: &mut Parts, house: &Arc<House>) -> Result<Self, StatusCode> {
+        let head = Head::from_request_parts(parts, house).await?;
         Ok(Self {
-            core: core.clone(),
+            house: house.clone(),
             id: head.id,
             source: head.source,
             caller: credential::<W>(&parts.headers, head.url_token),
@@ -113,10 +114,7 @@ impl<W: Wire> Call<W> {
     /// Runs `op`, and answers what `encode` makes of its outcome.
     pub async fn ask<O: Op, A: Serialize>(self, op: O, encode: impl FnOnce(O::Outcome) -> A) -> Response {
         let id = self.id;
-        let outcome = self.run(op).await;
-        outcome
-            .and_then(|outcome| reply::json(StatusCode::OK, &encode(outcome)))
-            .unwrap_or_else(|error| W::refusal(id, &error))
+        answer::<W, _, _>(id, self.run(op).await, encode)
     }
 
     /// Has the request recorded as one that is no op, and answers what `render` makes of `error`, or of whatever kept
@@ -133,15 +131,84 @@ impl<W: Wire> Call<W> {
         }
     }
 
+    /// Has `ask` run `op` with the house itself, and answers what `encode` makes of its outcome.
+    pub async fn ask_by<O, T, A, F>(
+        self,
+        op: O,
+        ask: impl FnOnce(Arc<House>, Request<O>) -> F,
+        encode: impl FnOnce(T) -> A,
+    ) -> Response
+    where
+        A: Serialize,
+        F: Future<Output = Result<T, Error>>,
+    {
+        let (id, house, request) = self.into_request(op);
+        answer::<W, _, _>(id, ask(house, request).await, encode)
+    }
+
+    /// Reads an `R` from `body`, makes an errand of it, and answers what `encode` makes of the errand's outcome.
+    pub async fn attend_json<R, E, A>(
+        self,
+        body: Body,
+        decode: impl FnOnce(R) -> Result<E, Error>,
+        encode: impl FnOnce(E::Outcome) -> A,
+    ) -> Response
+    where
+        R: DeserializeOwned,
+        E: Errand,
+        A: Serialize,
+    {
+        let request = body.into_bytes().and_then(|bytes| W::read(bytes.expose()));
+        match request.and_then(decode) {
+            Ok(errand) => self.attend(errand, encode).await,
+            Err(error) => {
+                self.attend(NoErrand { error }, |never| -> () { match never {} })
+                    .await
+            }
+        }
+    }
+
+    /// Runs `errand`, which no token is asked for, and answers what `encode` makes of its outcome.
+    pub async fn attend<E: Errand, A: Serialize>(
+        self,
+        errand: E,
+        encode: impl FnOnce(E::Outcome) -> A,
+    ) -> Response {
+        if matches!(self.caller, Credential::TokenInUrl(_)) {
+            let error = Error::Unauthenticated(NotProved::TokenInUrl);
+            return self.for_anyone().refuse(error, W::refusal).await;
+        }
+        let Self {
+            house, id, source, ..
+        } = self;
+        answer::<W, _, _>(id, house.attend(Visit { id, source }, errand).await, encode)
+    }
+
     async fn run<O: Op>(self, op: O) -> Result<O::Outcome, Error> {
+        let (_, house, request) = self.into_request(op);
+        house.call(request).await
+    }
+
+    fn into_request<O>(self, op: O) -> (RequestId, Arc<House>, Request<O>) {
         let request = Request {
             id: self.id,
             caller: self.caller,
             source: self.source,
             op,
         };
-        self.core.call(request).await
+        (self.id, self.house, request)
     }
+}
+
+/// What `encode` makes of an outcome, or the refusal.
+fn answer<W: Wire, T, A: Serialize>(
+    id: RequestId,
+    outcome: Result<T, Error>,
+    encode: impl FnOnce(T) -> A,
+) -> Response {
+    outcome
+        .and_then(|outcome| reply::json(StatusCode::OK, &encode(outcome)))
+        .unwrap_or_else(|error| W::refusal(id, &error))
 }
 
 #[cfg(test)]

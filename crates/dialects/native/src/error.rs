@@ -18,8 +18,8 @@ pub(crate) struct ErrorReply {
 
 #[derive(Serialize, JsonSchema)]
 struct ErrorBody {
-    /// `unauthenticated`, `denied`, `not_found`, `conflict`, `invalid`, `too_large`, `rate_limited`, `unavailable` or
-    /// `internal`.
+    /// `unauthenticated`, `denied`, `not_found`, `conflict`, `invalid`, `too_large`, `rate_limited`, `unavailable`,
+    /// `sealed`, `not_initialized` or `internal`.
     kind: &'static str,
     /// What is wrong and what to do.
     message: String,
@@ -66,6 +66,8 @@ fn render(error: &Error) -> (StatusCode, &'static str) {
         Error::Unavailable(_) | Error::Full | Error::AuditUnavailable(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
         }
+        Error::Sealed => (StatusCode::SERVICE_UNAVAILABLE, "sealed"),
+        Error::NotInitialized => (StatusCode::SERVICE_UNAVAILABLE, "not_initialized"),
         Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     }
 }

@@ -13,7 +13,7 @@ mod wire;
 use std::sync::Arc;
 
 use axum::Router;
-use strongroom_core::Core;
+use strongroom_core::house::House;
 use strongroom_dialect_kit::{Dialect, Instruments};
 
 pub use openapi::document;
@@ -22,8 +22,9 @@ pub use routes::routes;
 /// What the paths of the dialect begin with.
 pub const PREFIX: &str = "/strongroom/v1";
 
-/// The dialect over `core`. Served with a [`Peer`](strongroom_dialect_kit::Peer), it names it as the source of requests.
-pub fn router(core: Arc<Core>, instruments: Instruments) -> Router {
+/// The dialect over the instance in `house`. Served with a [`Peer`](strongroom_dialect_kit::Peer), it
+/// names it as the source of requests.
+pub fn router(house: Arc<House>, instruments: Instruments) -> Router {
     let dialect = Dialect {
         name: "native",
         prefix: PREFIX,
@@ -32,5 +33,5 @@ pub fn router(core: Arc<Core>, instruments: Instruments) -> Router {
     };
     dialect
         .router(routes(), handlers::no_such_endpoint)
-        .with_state(core)
+        .with_state(house)
 }

@@ -17,6 +17,10 @@ use crate::wire::audit::{
     RequestRequest,
 };
 use crate::wire::keys::{KeysReply, RotatedReply};
+use crate::wire::operator::{
+    CancelledReply, ConfirmRequest, InitReply, InitRequest, RecoverReply, RecoverRequest, RekeyReply,
+    RekeyRequest, RekeyStepReply, SealedReply, StatusReply, UnsealRequest,
+};
 use crate::wire::people::{
     AcceptRequest, AddRequest, InvitationReply, MembershipRequest, PrincipalReply, PrincipalsReply,
     PrincipalsRequest, RevokeReply, RevokeRequest, SlugRequest, TokensReply, TokensRequest,
@@ -88,7 +92,7 @@ pub fn document() -> Value {
 
 fn entry(template: &str, schemas: &mut SchemaGenerator) -> Option<Entry> {
     let path = template.strip_prefix(crate::PREFIX)?;
-    let rooms = [sessions, audit, access, people, secrets, keys, slots];
+    let rooms = [sessions, audit, access, people, secrets, keys, slots, seal];
     let (summary, request, reply) = rooms.into_iter().find_map(|about| about(path))?;
     Some(Entry {
         summary,
@@ -326,6 +330,44 @@ fn slots(path: &str) -> Option<(&'static str, Schema, Schema)> {
             "Prove on a copy that a seal slot alone opens the instance",
             schema::<DrillSlotRequest>,
             schema::<DrilledReply>,
+        ),
+        _ => return None,
+    })
+}
+
+fn seal(path: &str) -> Option<(&'static str, Schema, Schema)> {
+    Some(match path {
+        "/operator/status" => ("How the seal is", none, schema::<StatusReply>),
+        "/operator/init" => (
+            "Make the instance; only where there is none, from the server's machine or over TLS",
+            schema::<InitRequest>,
+            schema::<InitReply>,
+        ),
+        "/operator/unseal" => (
+            "One step to open the seal",
+            schema::<UnsealRequest>,
+            schema::<StatusReply>,
+        ),
+        "/operator/seal" => ("Close the seal", none, schema::<SealedReply>),
+        "/operator/generate-root" => (
+            "One step to a new root token, for those who hold enough shares",
+            schema::<RecoverRequest>,
+            schema::<RecoverReply>,
+        ),
+        "/operator/rekey" => (
+            "New shares for a seal slot",
+            schema::<RekeyRequest>,
+            schema::<RekeyReply>,
+        ),
+        "/operator/rekey/confirm" => (
+            "One of the new shares; when enough arrived, the old ones are worth nothing",
+            schema::<ConfirmRequest>,
+            schema::<RekeyStepReply>,
+        ),
+        "/operator/rekey/cancel" => (
+            "Keep the old shares, and drop the new ones",
+            none,
+            schema::<CancelledReply>,
         ),
         _ => return None,
     })

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use strongroom_core::Core;
+use strongroom_core::house::House;
 use strongroom_dialect_kit::Caller::{Anyone, LoggedIn};
 use strongroom_dialect_kit::Route;
 
-use crate::handlers::{access, account, audit, document, keys, people, secrets, slots};
+use crate::handlers::{access, account, audit, document, keys, operator, people, secrets, slots};
 
 /// The table that the router is built from.
 #[must_use]
-pub fn routes() -> Vec<Route<Arc<Core>>> {
+pub fn routes() -> Vec<Route<Arc<House>>> {
     vec![
         Route::get("/strongroom/v1/openapi.json", Anyone, document),
         Route::post("/strongroom/v1/login", Anyone, account::log_in),
@@ -52,6 +52,26 @@ pub fn routes() -> Vec<Route<Arc<Core>>> {
         Route::post("/strongroom/v1/operator/slots/remove", LoggedIn, slots::remove),
         Route::post("/strongroom/v1/operator/slots/check", LoggedIn, slots::check),
         Route::post("/strongroom/v1/operator/slots/drill", LoggedIn, slots::drill),
+        Route::get("/strongroom/v1/operator/status", Anyone, operator::status),
+        Route::post("/strongroom/v1/operator/init", Anyone, operator::init),
+        Route::post("/strongroom/v1/operator/unseal", Anyone, operator::unseal),
+        Route::post("/strongroom/v1/operator/seal", LoggedIn, operator::seal),
+        Route::post(
+            "/strongroom/v1/operator/generate-root",
+            Anyone,
+            operator::generate_root,
+        ),
+        Route::post("/strongroom/v1/operator/rekey", LoggedIn, operator::rekey),
+        Route::post(
+            "/strongroom/v1/operator/rekey/confirm",
+            LoggedIn,
+            operator::confirm_rekey,
+        ),
+        Route::post(
+            "/strongroom/v1/operator/rekey/cancel",
+            LoggedIn,
+            operator::cancel_rekey,
+        ),
     ]
 }
 

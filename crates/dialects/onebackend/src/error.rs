@@ -63,9 +63,11 @@ fn render(error: &Error) -> (StatusCode, String) {
         Error::Invalid { .. } => (StatusCode::BAD_REQUEST, error.to_string()),
         Error::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
         Error::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, error.to_string()),
-        Error::Unavailable(_) | Error::Full | Error::AuditUnavailable(_) => {
-            (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
-        }
+        Error::Unavailable(_)
+        | Error::Full
+        | Error::AuditUnavailable(_)
+        | Error::Sealed
+        | Error::NotInitialized => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
         Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
 }
@@ -162,6 +164,16 @@ mod tests {
                 Error::AuditUnavailable(cause()),
                 503,
                 r#"{"error": "the audit ledger cannot be written, so the answer is withheld; see the server's log"}"#,
+            ),
+            (
+                Error::Sealed,
+                503,
+                r#"{"error": "the server is sealed: its operators must open it, with `strongroom operator unseal`"}"#,
+            ),
+            (
+                Error::NotInitialized,
+                503,
+                r#"{"error": "there is no instance here yet: its operator must make it, with `strongroom operator init`"}"#,
             ),
             (
                 Error::Internal(cause()),

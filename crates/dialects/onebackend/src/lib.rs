@@ -6,7 +6,7 @@
 //! whether a status is 2xx.
 //!
 //! Invariant: decides nothing and stores nothing. Every request, also one that cannot be decoded, goes through
-//! [`Core::call`], so that it is recorded; only a CORS preflight, which asks for nothing, does not.
+//! [`House::call`], so that it is recorded; only a CORS preflight, which asks for nothing, does not.
 
 mod call;
 mod claims;
@@ -19,13 +19,14 @@ mod wire;
 use std::sync::Arc;
 
 use axum::Router;
-use strongroom_core::Core;
+use strongroom_core::house::House;
 use strongroom_dialect_kit::{Dialect, Instruments};
 
 pub use routes::routes;
 
-/// The dialect over `core`. Served with a [`Peer`](strongroom_dialect_kit::Peer), it names it as the source of requests.
-pub fn router(core: Arc<Core>, instruments: Instruments) -> Router {
+/// The dialect over the instance in `house`. Served with a [`Peer`](strongroom_dialect_kit::Peer), it
+/// names it as the source of requests.
+pub fn router(house: Arc<House>, instruments: Instruments) -> Router {
     let dialect = Dialect {
         name: "onebackend",
         prefix: "",
@@ -34,5 +35,5 @@ pub fn router(core: Arc<Core>, instruments: Instruments) -> Router {
     };
     dialect
         .router(routes(), handlers::no_such_endpoint)
-        .with_state(core)
+        .with_state(house)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use strongroom_core::Core;
+use strongroom_core::house::House;
 use strongroom_dialect_kit::Caller::{Anyone, LoggedIn};
 use strongroom_dialect_kit::Route;
 
@@ -10,7 +10,7 @@ use crate::handlers::{account, login, secrets};
 
 /// The table that the router is built from.
 #[must_use]
-pub fn routes() -> Vec<Route<Arc<Core>>> {
+pub fn routes() -> Vec<Route<Arc<House>>> {
     vec![
         Route::post("/user-svc/login", Anyone, login::log_in),
         Route::post("/user-svc/register", Anyone, login::register),

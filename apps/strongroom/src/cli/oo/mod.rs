@@ -15,6 +15,7 @@ use clap::{Parser, Subcommand};
 pub use settings::FIRST_URL;
 
 pub(super) use self::context::{Context, Overrides};
+pub(super) use self::env::{Add as AddEnv, Env, Named as NamedEnv};
 use crate::cli::console::Console;
 use crate::cli::failure::Failure;
 use crate::cli::{exit, run_async};

@@ -5,6 +5,7 @@ pub(crate) mod access;
 pub(crate) mod account;
 pub(crate) mod audit;
 pub(crate) mod keys;
+pub(crate) mod operator;
 pub(crate) mod people;
 pub(crate) mod secrets;
 pub(crate) mod slots;
