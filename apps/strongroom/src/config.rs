@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use strongroom_base::Slug;
-use strongroom_followers::{CopyConfig, WitnessConfig};
+use strongroom_followers::{CopyConfig, WebhookConfig, WitnessConfig};
 
 /// Where `strongroom up` listens unless told otherwise, and so where `oo` looks first.
 pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8200);
@@ -44,6 +44,10 @@ pub struct Config {
     pub witnesses: Vec<WitnessConfig>,
     /// Where the ledger's leaves are copied to.
     pub copies: Vec<CopyConfig>,
+    /// Who is told which secrets are overdue.
+    pub webhooks: Vec<WebhookConfig>,
+    /// Which overdue secrets are not served.
+    pub refuse_overdue: RefuseOverdue,
     /// Why a restored instance is to go on with a new generation of the ledger.
     pub accept_restored: Option<String>,
 }
@@ -123,6 +127,19 @@ pub enum LogLevel {
     Trace,
 }
 
+/// Which overdue secrets are not served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefuseOverdue {
+    /// None: it is only told
+    #[default]
+    Never,
+    /// Those that have expired
+    Expired,
+    /// Those that should have got a new value, too
+    All,
+}
+
 /// One layer of settings: all of it optional. The comments are the help texts; the keys of the TOML file are the
 /// names of the flags.
 #[derive(Args, Clone, Debug, Default, PartialEq, Deserialize)]
@@ -172,6 +189,12 @@ pub struct Settings {
     /// Least severe event to log [default: info]
     #[arg(long, value_name = "LEVEL", env = "STRONGROOM_LOG_LEVEL")]
     pub log_level: Option<LogLevel>,
+    /// Do not serve the values of secrets that are overdue, to anyone, until they are renewed [default: never]
+    #[arg(long, value_name = "WHICH", env = "STRONGROOM_REFUSE_OVERDUE")]
+    pub refuse_overdue: Option<RefuseOverdue>,
+    /// Who is told which secrets are overdue: only in the file.
+    #[arg(skip)]
+    pub webhook: Vec<WebhookConfig>,
     /// Witnesses of the ledger: only in the file.
     #[arg(skip)]
     pub witness: Vec<WitnessConfig>,
@@ -316,6 +339,8 @@ impl Settings {
             credentials_out: self.credentials_out.or(lower.credentials_out),
             log_format: self.log_format.or(lower.log_format),
             log_level: self.log_level.or(lower.log_level),
+            refuse_overdue: self.refuse_overdue.or(lower.refuse_overdue),
+            webhook: [self.webhook, lower.webhook].concat(),
             witness: [self.witness, lower.witness].concat(),
             audit: Audit {
                 copy: [self.audit.copy, lower.audit.copy].concat(),
@@ -442,6 +467,8 @@ impl Settings {
             log_level: self.log_level.unwrap_or(LogLevel::Info),
             witnesses: self.witness,
             copies: self.audit.copy,
+            webhooks: self.webhook,
+            refuse_overdue: self.refuse_overdue.unwrap_or_default(),
             accept_restored: None,
         })
     }
@@ -518,6 +545,8 @@ mod tests {
                 log_level: LogLevel::Info,
                 witnesses: Vec::new(),
                 copies: Vec::new(),
+                webhooks: Vec::new(),
+                refuse_overdue: RefuseOverdue::Never,
                 accept_restored: None,
             }
         );
@@ -540,6 +569,9 @@ mod tests {
             credentials-out = "/o"
             log-format = "human"
             log-level = "trace"
+            refuse-overdue = "expired"
+            [[webhook]]
+            url = "https://alerts.example.org/hook?key=k"
             [[witness]]
             url = "https://w.example.org"
             vkey = "witness+2bb0c7ee+BAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
@@ -573,6 +605,8 @@ mod tests {
                 log_level: LogLevel::Trace,
                 witnesses: toml(text).witness,
                 copies: toml(text).audit.copy,
+                webhooks: toml(text).webhook,
+                refuse_overdue: RefuseOverdue::Expired,
                 accept_restored: None,
             }
         );

@@ -67,15 +67,23 @@ pub enum Kind {
     TokenKey = 8,
     /// barrier: how far the rewrap has come; one row.
     Rewrap = 9,
+    /// core: principal id → the invitation to be it.
+    Invitation = 10,
     /// static engine: secret id ‖ slot → a payload that is not in the secret's own row.
     Payload = 16,
     /// static engine: principal id ‖ mount id ‖ secret id → the secret's name; one row for each secret of a reader.
     ByPrincipal = 17,
+    /// static engine: time of removal ‖ secret id → where the removed secret lies.
+    Removed = 18,
+    /// static engine: time from which a secret is overdue ‖ secret id → where it lies.
+    Due = 19,
+    /// static engine: principal id ‖ random id → what it asks for.
+    AccessRequest = 20,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Principal,
         Self::Password,
         Self::Session,
@@ -85,8 +93,12 @@ impl Kind {
         Self::LedgerKey,
         Self::TokenKey,
         Self::Rewrap,
+        Self::Invitation,
         Self::Payload,
         Self::ByPrincipal,
+        Self::Removed,
+        Self::Due,
+        Self::AccessRequest,
     ];
 
     /// What `docs/formats/record.md` calls it.
@@ -102,8 +114,12 @@ impl Kind {
             Self::LedgerKey => "ledger key",
             Self::TokenKey => "token key",
             Self::Rewrap => "rewrap",
+            Self::Invitation => "invitation",
             Self::Payload => "payload",
             Self::ByPrincipal => "by principal",
+            Self::Removed => "removed",
+            Self::Due => "due",
+            Self::AccessRequest => "access request",
         }
     }
 }

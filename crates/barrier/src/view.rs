@@ -57,6 +57,15 @@ impl View {
         self.mount
     }
 
+    /// The view of the place beside the mount ([`MountId::aside`]).
+    #[must_use]
+    pub fn aside(&self) -> Self {
+        Self {
+            mount: self.mount.aside(),
+            ..self.clone()
+        }
+    }
+
     /// The key of the record named `name`.
     ///
     /// # Errors

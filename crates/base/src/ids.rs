@@ -118,6 +118,30 @@ impl std::fmt::Display for NodeId {
     }
 }
 
+/// Marks the number of the place beside a mount; mounts have at most [`crate::limits::MOUNTS`] numbers.
+const ASIDE: u32 = 1 << 31;
+
+impl MountId {
+    /// The place beside this mount, where what was removed from it lies until it is purged. No listing of the mount
+    /// comes there.
+    #[must_use]
+    pub const fn aside(self) -> Self {
+        Self(self.0 | ASIDE)
+    }
+
+    /// Whether this is the place beside a mount.
+    #[must_use]
+    pub const fn is_aside(self) -> bool {
+        self.0 & ASIDE != 0
+    }
+
+    /// The mount that this is, or is the place beside of.
+    #[must_use]
+    pub const fn home(self) -> Self {
+        Self(self.0 & !ASIDE)
+    }
+}
+
 impl WorkspaceId {
     /// The workspace that holds identity, mounts, policies and leases.
     pub const SYSTEM: Self = Self(0);

@@ -34,6 +34,32 @@ pub const PAGE: usize = 1000;
 pub const LEAF_PAGE: usize = 256;
 /// Versions of a secret that are kept, the current one included.
 pub const VERSIONS_KEPT: usize = 10;
+/// How long a removed secret can be had back; then it is purged.
+pub const REMOVED_KEPT: Ttl = Ttl::from_hours(30 * 24);
+/// Removed secrets that are purged in one commit.
+pub const PURGE_BATCH: usize = 200;
+/// Groups that a principal is in.
+pub const GROUPS: usize = 32;
+/// How long an invitation is good for.
+pub const INVITATION: Ttl = Ttl::from_hours(7 * 24);
+/// Bytes of the reason of a request for access.
+pub const REASON_BYTES: usize = 1024;
+/// Requests of one principal for access to secrets that wait.
+pub const ACCESS_REQUESTS: usize = 100;
+/// How long such a request waits.
+pub const ACCESS_REQUEST_KEPT: Ttl = Ttl::from_hours(30 * 24);
+/// Labels of a secret; each key and value has at most [`LABEL_BYTES`].
+pub const LABELS: usize = 32;
+/// Overdue secrets that are counted and told of; there may be more.
+pub const OVERDUE_COUNTED: usize = 10_000;
+/// How often it is looked what is overdue, and what is to be purged.
+pub const UPKEEP_EVERY: Ttl = Ttl::from_secs(10);
+/// Secrets in one call of a webhook.
+pub const WEBHOOK_SECRETS: usize = 100;
+/// Attempts at one call of a webhook.
+pub const WEBHOOK_ATTEMPTS: u32 = 5;
+/// Pause before the second attempt; it doubles with each.
+pub const WEBHOOK_PAUSE: Ttl = Ttl::from_secs(2);
 /// Children of a folder.
 pub const FOLDER_CHILDREN: usize = 1_000_000;
 /// The time that a request may take.

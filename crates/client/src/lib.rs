@@ -1,5 +1,5 @@
 //! A typed client of a strongroom server, for the command line, the agent and tests. It speaks the 1Backend dialect
-//! (today's generation: secrets are named by `id`), so it works with a 1Backend server, too; and the [`native`] one.
+//! (today's generation: secrets are named by `id`), so it works with a 1Backend server, too; and the native one ([`native`], [`secrets`]).
 //!
 //! It follows no redirect, uses no proxy, repeats no request, and waits only so long. Invariant: no error's text
 //! holds a token, a password or a value.
@@ -8,7 +8,9 @@ mod error;
 mod http;
 pub mod keys;
 pub mod native;
+pub mod people;
 pub mod seal;
+pub mod secrets;
 pub mod slots;
 mod wire;
 

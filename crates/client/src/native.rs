@@ -182,7 +182,50 @@ pub struct Names {
     pub next: Option<String>,
 }
 
+/// A request for access that waits.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct AccessRequest {
+    /// Where the secret is.
+    pub path: String,
+    /// Its name in the app.
+    pub name: String,
+    /// Who asks.
+    pub who: String,
+    /// `read` or `write`.
+    pub wanted: String,
+    /// Why, in their words.
+    pub reason: String,
+    /// When it was asked.
+    pub at: u64,
+}
+
 impl Client {
+    /// Asks for access to a secret, to `read` or `write` it: `POST /strongroom/v1/access/request`.
+    ///
+    /// # Errors
+    /// [`ClientError`]; 400 for what the caller may do already.
+    pub async fn ask_access(&self, name: &str, wanted: &str, reason: &str) -> Result<(), ClientError> {
+        #[derive(Deserialize)]
+        struct Reply {}
+        let request = serde_json::json!({ "name": name, "wanted": wanted, "reason": reason });
+        let Reply {} = self.post("/strongroom/v1/access/request", &request).await?;
+        Ok(())
+    }
+
+    /// The requests that wait for the caller: `POST /strongroom/v1/access/requests`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn access_requests(&self, all_apps: bool) -> Result<Vec<AccessRequest>, ClientError> {
+        #[derive(Deserialize)]
+        struct Reply {
+            requests: Vec<AccessRequest>,
+        }
+        let request = serde_json::json!({ "all_apps": all_apps });
+        let reply: Reply = self.post("/strongroom/v1/access/requests", &request).await?;
+        Ok(reply.requests)
+    }
+
     /// Leaves of the ledger: `POST /strongroom/v1/audit/leaves`.
     ///
     /// # Errors

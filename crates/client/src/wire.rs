@@ -123,6 +123,6 @@ pub struct Lists {
 }
 
 /// The one place where a value leaves for the wire.
-fn plaintext<S: serde::Serializer>(value: &SecretText, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn plaintext<S: serde::Serializer>(value: &SecretText, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(value.expose())
 }

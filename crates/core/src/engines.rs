@@ -4,12 +4,13 @@ use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use strongroom_sdk::{Error, Judge};
+use strongroom_sdk::{Error, Judge, Upkeep};
 
 /// One engine of each type.
 pub struct Engines {
     by_type: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
     pub(crate) judge: Arc<dyn Judge>,
+    pub(crate) tended: Vec<Arc<dyn Upkeep>>,
 }
 
 impl Engines {
@@ -19,7 +20,15 @@ impl Engines {
         Self {
             by_type: HashMap::new(),
             judge: Arc::new(judge),
+            tended: Vec::new(),
         }
+    }
+
+    /// Adds an engine that has something to do without being asked.
+    #[must_use]
+    pub fn tending(mut self, engine: impl Upkeep) -> Self {
+        self.tended.push(Arc::new(engine));
+        self
     }
 
     /// Adds `engine`, in the place of an earlier one of its type.

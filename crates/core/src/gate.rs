@@ -7,17 +7,19 @@ use std::time::Duration;
 use futures::FutureExt;
 use strongroom_barrier::Stored;
 use strongroom_base::{RequestId, limits};
-use strongroom_identity::{Session, SessionKey, Sessions, Standing};
+use strongroom_identity::{Session, SessionKey, Sessions};
 use strongroom_ledger::{Ledger, Outcome, Record};
 use strongroom_policy::{Allowed, Capability, Denied, Resource, decide};
 use strongroom_sdk::{Caller, Error, Mount, NotProved, Op, Permit, RequestRecord, Surroundings, Target};
 use strongroom_secret::SecretText;
 use strongroom_storage::Change;
+use tokio::sync::watch;
 
 use crate::Engines;
 use crate::instance::{Running, Settings};
 use crate::internal;
 use crate::mounts::Mounts;
+use crate::upkeep::{OverdueList, Upkeeper};
 
 /// One unsealed instance.
 pub struct Core {
@@ -27,6 +29,7 @@ pub struct Core {
     pub(crate) engines: Engines,
     pub(crate) settings: Settings,
     pub(crate) running: Running,
+    pub(crate) upkeep: Arc<Upkeeper>,
 }
 
 /// A request as a dialect hands it over.
@@ -56,6 +59,26 @@ impl Core {
     #[must_use]
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.surroundings.ledger
+    }
+
+    /// What is overdue, as of this node's last look: for metrics.
+    #[must_use]
+    pub fn overdue(&self) -> watch::Receiver<OverdueList> {
+        self.upkeep.overdue()
+    }
+
+    /// The same for those who are told. Of several nodes one has it: the one that does what is done once.
+    #[must_use]
+    pub fn overdue_to_tell(&self) -> watch::Receiver<OverdueList> {
+        self.upkeep.to_tell()
+    }
+
+    /// Does at once what is otherwise done from time to time: purges what was removed long ago, and looks what is overdue.
+    ///
+    /// # Errors
+    /// When storage cannot answer.
+    pub async fn tend(&self) -> Result<(), Error> {
+        self.upkeep.tend().await
     }
 
     /// Authenticates the caller, decides, runs the op, and records what came of it. No answer leaves before its record
@@ -163,11 +186,11 @@ impl Core {
             .directory
             .by_id(session.record.principal)
             .await?;
-        let Some(principal) = principal.filter(|principal| principal.record.standing == Standing::Active)
-        else {
+        let began = session.record.term.created;
+        let Some(principal) = principal.filter(|principal| principal.record.admits(began)) else {
             return Ok(None);
         };
-        let subject = principal.record.subject();
+        let subject = self.surroundings.directory.subject(&principal.record).await?;
         Ok(Some((key, Caller { subject, session })))
     }
 
@@ -208,6 +231,7 @@ impl Core {
                 .map_err(|denied| refuse(record, denied))
         };
         let open = self.settings.open_registration;
+        let is_made = !matches!(target, Target::Mount(_));
         let hosts = match target {
             Target::Public => return Ok((decided(Resource::Public)?, Vec::new())),
             Target::Registration => return Ok((decided(Resource::Registration { open })?, Vec::new())),
@@ -215,6 +239,7 @@ impl Core {
             Target::Instance => return Ok((decided(Resource::Everything)?, Vec::new())),
             Target::EveryMount => None,
             Target::Mounts(hosts) => Some(hosts),
+            Target::Mount(host) => Some(vec![host]),
         };
         let mut allowed = decided(Resource::OwnMount)?;
         let session = &caller
@@ -234,9 +259,13 @@ impl Core {
             mounts.push(match host {
                 Some(host) if !self.mounts.is_at(&own, &host) => {
                     allowed = decided(Resource::OtherMount)?;
-                    self.mounts
-                        .ensure(session.workspace, &host, session.principal)
-                        .await?
+                    if is_made {
+                        self.mounts
+                            .ensure(session.workspace, &host, session.principal)
+                            .await?
+                    } else {
+                        self.mounts.by_host(session.workspace, &host).await?
+                    }
                 }
                 _ => own.clone(),
             });

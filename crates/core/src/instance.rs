@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use strongroom_auth_password::{Passwords, SetError};
 use strongroom_barrier::{Barrier, BarrierError, Kind, Place, RootKey};
 use strongroom_base::{Clock, InstanceId, MountId, NodeId, RequestId, Rng, Slug, WorkspaceId, limits};
-use strongroom_identity::{Directory, Principal, SLUGS, Sessions};
+use strongroom_identity::{Directory, Invitations, Principal, SLUGS, Sessions};
 use strongroom_ledger::{
     Config, FieldCipher, Journal, Ledger, LedgerRow, OpenedLedger, Origin, Outcome, PublishError, ReadError,
     Record as AuditRecord, SealError,
 };
-use strongroom_policy::Role;
+use strongroom_policy::{Role, Strictness};
 use strongroom_sdk::{Error, RowAtRest, RowFlaw, RowKeeper, Space, Surroundings, Ties};
 use strongroom_secret::{Key, SecretBytes, SecretText};
 use strongroom_storage::{Change, CommitError, Precondition, Storage, Unavailable};
@@ -30,6 +30,7 @@ use crate::nodes::{Node, NodeRecord, is_bookkeeping, node_key};
 use crate::operators::Operators;
 use crate::superblock::{LastCheckpoint, Superblock, SuperblockError, slots_key, superblock_key};
 use crate::tokens::{TokenKey, TokenKeyRecord};
+use crate::upkeep::Upkeeper;
 use crate::{Core, Engines, keys};
 
 /// The app that 1Backend clients use when they name none.
@@ -75,6 +76,8 @@ pub struct Settings {
     pub open_registration: bool,
     /// Whether the seal key is one that nobody can guess.
     pub is_secure: bool,
+    /// Which overdue secrets are not served.
+    pub strictness: Strictness,
 }
 
 /// Why an instance does not open. Nothing was changed.
@@ -336,12 +339,14 @@ impl Core {
             clock: foundations.clock.clone(),
             rng: foundations.rng.clone(),
             space: foundations.space.clone(),
+            strictness: settings.strictness,
         });
         let sessions = Sessions::new(slugs.clone());
         let mounts = Arc::new(Mounts::new(barrier.clone(), surroundings.clone(), paths));
         let accounts = Accounts {
             passwords: Passwords::new(slugs.clone(), directory),
             sessions: sessions.clone(),
+            invitations: Invitations::new(slugs.clone()),
             mounts: mounts.clone(),
             token_key: TokenKey::new(slugs.clone(), surroundings.clone()),
             settings,
@@ -351,8 +356,15 @@ impl Core {
         let node = foundations.node;
         let chores = Chores::new(surroundings.clone(), sessions.clone(), node, wake.clone());
         let rewrapper = Rewrapper::new(surroundings.clone(), slugs.clone(), wake.clone(), chores.fence());
+        let upkeep = Arc::new(Upkeeper::new(
+            surroundings.clone(),
+            mounts.clone(),
+            engines.tended.clone(),
+            chores.fence(),
+        ));
         let keys_engine = Keys::new(barrier, slugs, wake);
         let mut loops = vec![
+            tokio::spawn(upkeep.clone().run(stopped.clone())),
             tokio::spawn(keys::run(rewrapper, stopped.clone())),
             tokio::spawn(chores.run(stopped.clone())),
         ];
@@ -380,6 +392,7 @@ impl Core {
             engines,
             settings,
             running,
+            upkeep,
         }))
     }
 }

@@ -21,10 +21,13 @@ mod lock;
 mod mounts;
 mod nodes;
 mod tokens;
+mod upkeep;
 
 pub use engines::Engines;
 pub use gate::{Core, Credential, Request};
 pub use instance::{Foundations, NewInstance, OpenError, Settings, UNNAMED_APP};
 pub use nodes::Node;
+pub use strongroom_policy::{Lapse, Strictness};
 pub use strongroom_sdk::{Room, Space};
 pub use tokens::{TokenForm, random_text};
+pub use upkeep::{OverdueList, OverdueSecret};

@@ -75,6 +75,19 @@ impl Mounts {
         mount.path().split_once('/') == Some((APPS, host))
     }
 
+    /// The mount of `host`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub(crate) async fn by_host(&self, workspace: WorkspaceId, host: &str) -> Result<Mount, Error> {
+        let path = app_path(host)?;
+        let key = path_key(&self.view, workspace, &path)?;
+        match self.view.cached::<PathOf>(&key).await? {
+            Some(found) => self.by_id(workspace, found.record.0).await,
+            None => Err(Error::NotFound(format!("there is no app `{host}`"))),
+        }
+    }
+
     /// The mount of `host`, made on behalf of `principal` if there is none.
     pub(crate) async fn ensure(
         &self,

@@ -1,11 +1,12 @@
 //! What follows the published ledger without ever holding it up: witnesses, which are asked to cosign its checkpoints, and
-//! copies of its leaves.
+//! copies of its leaves. And those who are told by [`Webhooks`] which secrets are overdue.
 //!
 //! Invariant: it reads published files and waits for others here only; nothing waits for it, and what it could not do yet
 //! is found in the files again.
 
 mod copies;
 mod health;
+mod webhook;
 mod witness;
 mod witnesses;
 
@@ -14,14 +15,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use strongroom_ledger::Ledger;
+use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 
 pub use copies::{CopyConfig, CopyConfigError};
 pub use health::FollowerMetrics;
+pub use webhook::{GivenUp, Notice, Notices, WebhookConfig, WebhookUrl, WebhookUrlError};
 pub use witness::{WitnessConfig, WitnessUrlError};
 
 use copies::AuditCopy;
 use health::{Health, Metrics};
+use webhook::Webhook;
 use witness::Witness;
 use witnesses::Witnesses;
 
@@ -34,6 +38,9 @@ pub enum StartError {
     /// A copy cannot be made.
     #[error("cannot prepare the audit copy `{0}`")]
     Copy(String, #[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The HTTP client of a webhook cannot be made.
+    #[error("cannot prepare to call a webhook")]
+    Webhook(#[source] reqwest::Error),
     /// Two copies would share a cursor.
     #[error("two audit copies are called `{0}`: give each a name of its own")]
     Twice(String),
@@ -92,6 +99,31 @@ impl Followers {
             _tasks: tasks,
             metrics: told.clone(),
         })
+    }
+}
+
+/// Those who are told which secrets are overdue; they end when this is dropped.
+pub struct Webhooks {
+    _tasks: JoinSet<()>,
+}
+
+impl Webhooks {
+    /// Starts telling `webhooks` of what is new in `overdue`, on the current Tokio runtime; calls that were given up are
+    /// counted in `given_up`.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be made.
+    pub fn start(
+        webhooks: &[WebhookConfig],
+        overdue: &watch::Receiver<Notices>,
+        given_up: &GivenUp,
+    ) -> Result<Self, StartError> {
+        let mut tasks = JoinSet::new();
+        for config in webhooks {
+            let webhook = Webhook::new(config, given_up.clone()).map_err(StartError::Webhook)?;
+            tasks.spawn(webhook.run(overdue.clone()));
+        }
+        Ok(Self { _tasks: tasks })
     }
 }
 

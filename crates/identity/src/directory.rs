@@ -8,7 +8,7 @@ use strongroom_barrier::{
     BarrierError, Kind, Place, Record, RowAtRest, RowFlaw, RowKeeper, StorageKey, Stored, Ties, View, planes,
 };
 use strongroom_base::{Name, PrincipalId, Rng, Slug, Timestamp, WorkspaceId};
-use strongroom_policy::{Role, Subject};
+use strongroom_policy::{PrincipalSet, Role, Subject};
 use strongroom_storage::Change;
 
 /// A user, service or group.
@@ -35,6 +35,30 @@ pub struct Principal {
     /// When it last changed.
     #[n(6)]
     pub updated: Timestamp,
+    /// Sessions that began at this time or earlier are over.
+    #[n(7)]
+    pub sessions_after: Option<Timestamp>,
+    /// What it is; `None` for a user.
+    #[n(8)]
+    pub kind: Option<PrincipalKind>,
+    /// The groups that it is in, if any.
+    #[n(9)]
+    pub groups: Option<PrincipalSet>,
+}
+
+/// What a principal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum PrincipalKind {
+    /// A person.
+    #[n(0)]
+    User,
+    /// A program.
+    #[n(1)]
+    Service,
+    /// Users and services that permission lists name together.
+    #[n(2)]
+    Group,
 }
 
 /// Whether anyone may be a principal.
@@ -48,6 +72,9 @@ pub enum Standing {
     /// what was shared with it, so nobody can.
     #[n(1)]
     Reserved,
+    /// Somebody was, and may not log in any more.
+    #[n(2)]
+    Disabled,
 }
 
 /// The slug's row.
@@ -70,17 +97,35 @@ impl Principal {
             standing: Standing::Active,
             created: now,
             updated: now,
+            sessions_after: None,
+            kind: None,
+            groups: None,
         }
     }
 
-    /// The principal as the rules see it.
+    /// The same principal, as one of `kind`.
     #[must_use]
-    pub fn subject(&self) -> Subject {
-        Subject {
-            id: self.id,
-            slug: self.slug.clone(),
-            roles: self.roles.as_slice().into(),
-        }
+    pub fn of_kind(mut self, kind: PrincipalKind) -> Self {
+        self.kind = Some(kind).filter(|kind| *kind != PrincipalKind::User);
+        self
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn kind(&self) -> PrincipalKind {
+        self.kind.unwrap_or(PrincipalKind::User)
+    }
+
+    /// Whether a session of it that began at `began` may go on.
+    #[must_use]
+    pub fn admits(&self, began: Timestamp) -> bool {
+        self.standing == Standing::Active && self.sessions_after.is_none_or(|after| began > after)
+    }
+
+    /// Whether it has the admin role.
+    #[must_use]
+    pub fn is_admin(&self) -> bool {
+        self.roles.contains(&Role::Admin)
     }
 }
 
@@ -105,6 +150,26 @@ impl Directory {
         self.view.cached(&principal_key(id)).await
     }
 
+    /// `principal` as the rules see it, in those of its groups that are not disabled.
+    ///
+    /// # Errors
+    /// As [`Directory::by_id`].
+    pub async fn subject(&self, principal: &Principal) -> Result<Subject, BarrierError> {
+        let mut groups = Vec::new();
+        for group in principal.groups.iter().flat_map(PrincipalSet::iter) {
+            let found = self.by_id(group).await?;
+            if found.is_some_and(|found| found.record.standing == Standing::Active) {
+                groups.push(group);
+            }
+        }
+        Ok(Subject {
+            id: principal.id,
+            slug: principal.slug.clone(),
+            roles: principal.roles.as_slice().into(),
+            groups: groups.into_iter().collect(),
+        })
+    }
+
     /// The principal called `slug`.
     ///
     /// # Errors
@@ -125,6 +190,42 @@ impl Directory {
         self.view.expect(change, &slug, None);
         self.view.put(change, &slug, &SlugOf(principal.id))?;
         self.view.put(change, &principal_key(principal.id), principal)
+    }
+
+    /// Puts `new` in the place of `stored` in `change`, which then requires that nothing has changed it.
+    ///
+    /// # Errors
+    /// When the provider fails.
+    pub fn replace(
+        &self,
+        change: &mut Change,
+        stored: &Stored<Principal>,
+        new: &Principal,
+    ) -> Result<(), BarrierError> {
+        let key = principal_key(stored.record.id);
+        self.view.expect(change, &key, Some(stored.revision));
+        self.view.put(change, &key, new)
+    }
+
+    /// Principals behind `after`, by slug, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Directory::by_id`].
+    pub async fn list(
+        &self,
+        after: Option<&Slug>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Stored<Principal>>>, BarrierError> {
+        let root = self.view.root();
+        let children = self.view.list(&root, after.map(Slug::as_str), limit).await?;
+        let mut principals = Vec::with_capacity(children.len());
+        for child in children {
+            let slug = Slug::new(&child.segment).map_err(|_| BarrierError::Missing("a slug".into()))?;
+            if let Some(found) = self.by_slug(&slug).await? {
+                principals.push(found);
+            }
+        }
+        Ok(principals)
     }
 
     /// The ids behind `slugs`. A slug that nobody has is reserved by `change`.
@@ -174,7 +275,10 @@ impl RowKeeper for Directory {
             } => {
                 let principal: Principal = row.open()?;
                 row.lies_at(&principal_key(principal.id))?;
-                Ties::default().owning(self.slug_key(&principal.slug)?, *principal.id.as_bytes())
+                let groups = principal.groups.iter().flat_map(PrincipalSet::iter);
+                Ties::default()
+                    .needing(groups.map(principal_key))
+                    .owning(self.slug_key(&principal.slug)?, *principal.id.as_bytes())
             }
             Place::Name {
                 workspace: WorkspaceId::SYSTEM,
@@ -208,12 +312,30 @@ mod tests {
             standing: Standing::Reserved,
             created: Timestamp::from_millis(2),
             updated: Timestamp::from_millis(3),
+            sessions_after: None,
+            kind: None,
+            groups: None,
         };
         let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let one = "01".repeat(16);
         assert_eq!(
             hex(minicbor::to_vec(&principal).unwrap()),
             format!("8750{one}62616c61418100010203")
+        );
+        let service = Principal {
+            standing: Standing::Disabled,
+            sessions_after: Some(Timestamp::from_millis(4)),
+            ..principal
+        }
+        .of_kind(PrincipalKind::Service);
+        let member = Principal {
+            groups: Some(PrincipalSet::from_iter([id])),
+            ..service.clone()
+        };
+        assert!(hex(minicbor::to_vec(&member).unwrap()).ends_with(&format!("04018150{one}")));
+        assert_eq!(
+            hex(minicbor::to_vec(&service).unwrap()),
+            format!("8950{one}62616c6141810002020304 01").replace(' ', "")
         );
         assert_eq!(hex(minicbor::to_vec(SlugOf(id)).unwrap()), format!("8150{one}"));
     }

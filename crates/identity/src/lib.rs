@@ -4,9 +4,11 @@
 //! expiry index and one by principal. How a caller proves itself is the business of `auth/*`.
 
 mod directory;
+mod invitation;
 mod session;
 
-pub use directory::{Directory, Principal, Standing, principal_key};
+pub use directory::{Directory, Principal, PrincipalKind, Standing, principal_key};
+pub use invitation::{Invitation, Invitations};
 pub use session::{Session, SessionKey, Sessions};
 
 use strongroom_base::MountId;

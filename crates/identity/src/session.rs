@@ -97,6 +97,62 @@ impl Sessions {
         Ok(rows.len())
     }
 
+    /// The sessions of `principal` behind `after`, in the order in which they began, at most `limit`; `None` for one that
+    /// has ended since the index was read.
+    ///
+    /// # Errors
+    /// As [`Sessions::find`].
+    pub async fn of(
+        &self,
+        principal: PrincipalId,
+        after: Option<LeaseId>,
+        limit: usize,
+    ) -> Result<Vec<(LeaseId, Option<(SessionKey, Stored<Session>)>)>, BarrierError> {
+        let prefix = principal.as_bytes();
+        let after = after.map(|lease| self.view.ordered(Kind::SessionOf, &[prefix, lease.as_bytes()]));
+        let rows = self
+            .view
+            .scan::<Pointer>(Kind::SessionOf, prefix, after.as_ref(), limit)
+            .await?;
+        let mut sessions = Vec::with_capacity(rows.len());
+        for (index, pointer) in rows {
+            let lease = index.ordered_parts().and_then(|parts| parts.split_last_chunk());
+            let Some((_, lease)) = lease else { continue };
+            let key = SessionKey(pointer.record.0);
+            let stored = self.view.get::<Session>(&self.key(key)).await?;
+            sessions.push((LeaseId::from_bytes(*lease), stored.map(|stored| (key, stored))));
+        }
+        Ok(sessions)
+    }
+
+    /// The session of `principal` that is the lease `lease`.
+    ///
+    /// # Errors
+    /// As [`Sessions::find`].
+    pub async fn by_lease(
+        &self,
+        principal: PrincipalId,
+        lease: LeaseId,
+    ) -> Result<Option<(SessionKey, Stored<Session>)>, BarrierError> {
+        let index = self
+            .view
+            .ordered(Kind::SessionOf, &[principal.as_bytes(), lease.as_bytes()]);
+        let Some(pointer) = self.view.get::<Pointer>(&index).await? else {
+            return Ok(None);
+        };
+        let key = SessionKey(pointer.record.0);
+        let stored = self.view.get::<Session>(&self.key(key)).await?;
+        Ok(stored.map(|stored| (key, stored)))
+    }
+
+    /// Ends `stored` in `change`.
+    pub fn end(&self, change: &mut Change, key: SessionKey, stored: &Stored<Session>) {
+        self.view.expect(change, &self.key(key), Some(stored.revision));
+        self.view.delete(change, &self.key(key));
+        self.view.delete(change, &self.expiry_key(&stored.record));
+        self.view.delete(change, &self.by_principal_key(&stored.record));
+    }
+
     /// Adds a session to `change`: its record, and its rows in the expiry index and by principal.
     ///
     /// # Errors

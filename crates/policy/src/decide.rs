@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use minicbor::{Decode, Encode};
 use strongroom_base::{Name, PrincipalId, Slug};
 
 use crate::{Lists, PrincipalSet, Subject};
@@ -29,6 +30,8 @@ pub enum Capability {
     ChangeDeleters,
     /// See who may do what to a secret, and what the ledger has sealed about it.
     Review,
+    /// Make, change and end the accounts and sessions of others.
+    Manage,
     /// Run the instance: its seal, its keys.
     Operate,
 }
@@ -55,11 +58,49 @@ pub enum Resource<'a> {
     Secret {
         /// Its lists.
         lists: &'a Lists,
-        /// Who made it.
+        /// Who answers for it.
         owner: PrincipalId,
+        /// Why it is not served any more, where the operator wants overdue secrets refused.
+        lapse: Option<Lapse>,
     },
     /// Everything of the instance: what lies in all mounts, and the sealed records of all requests.
     Everything,
+}
+
+/// Why a secret is overdue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Lapse {
+    /// It has expired.
+    #[n(0)]
+    Expired,
+    /// It should have got a new value.
+    #[n(1)]
+    RotationDue,
+}
+
+/// Which overdue secrets are not served any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strictness {
+    /// None: being overdue is only told.
+    #[default]
+    Serve,
+    /// Those that have expired.
+    RefuseExpired,
+    /// Those whose rotation is overdue, too.
+    RefuseOverdue,
+}
+
+impl Strictness {
+    /// `lapse`, if secrets with it are refused.
+    #[must_use]
+    pub fn refuses(self, lapse: Option<Lapse>) -> Option<Lapse> {
+        lapse.filter(|lapse| match self {
+            Self::Serve => false,
+            Self::RefuseExpired => *lapse == Lapse::Expired,
+            Self::RefuseOverdue => true,
+        })
+    }
 }
 
 /// Proof that [`decide`] said yes.
@@ -121,6 +162,8 @@ pub enum Reason {
     NotOwner,
     /// Only the admin role reaches everything.
     NotAdmin,
+    /// The caller may read it, but the secret is overdue, and the operator wants such ones refused.
+    Lapsed(Lapse),
 }
 
 /// Every reason with a capability has one of these.
@@ -150,6 +193,8 @@ impl Reason {
             Self::Owner,
             Self::NotOwner,
             Self::NotAdmin,
+            Self::Lapsed(Lapse::Expired),
+            Self::Lapsed(Lapse::RotationDue),
         ];
         let listed = LISTED
             .map(Self::Listed)
@@ -177,6 +222,10 @@ impl Reason {
                 )
             }
             Self::NotListed(capability) => format!("add `{caller}` to `{}`", list_name(capability)),
+            Self::Lapsed(Lapse::Expired) => {
+                "give the secret a later date, or a new value and date".to_owned()
+            }
+            Self::Lapsed(Lapse::RotationDue) => "give the secret a new value".to_owned(),
             Self::NotOwner | Self::NotAdmin => format!("`{caller}` gets the admin role"),
             Self::Public
             | Self::RegistrationOpen
@@ -198,7 +247,11 @@ fn list_name(capability: Capability) -> &'static str {
         Capability::ChangeReaders => "canChangeReaders",
         Capability::ChangeWriters => "canChangeWriters",
         Capability::ChangeDeleters => "canChangeDeleters",
-        Capability::Connect | Capability::UseAccount | Capability::Review | Capability::Operate => "no list",
+        Capability::Connect
+        | Capability::UseAccount
+        | Capability::Review
+        | Capability::Manage
+        | Capability::Operate => "no list",
     }
 }
 
@@ -223,9 +276,11 @@ impl Reason {
                 Capability::ChangeReaders => "in canChangeReaders",
                 Capability::ChangeWriters => "in canChangeWriters",
                 Capability::ChangeDeleters => "in canChangeDeleters",
-                Capability::Connect | Capability::UseAccount | Capability::Review | Capability::Operate => {
-                    "in no list"
-                }
+                Capability::Connect
+                | Capability::UseAccount
+                | Capability::Review
+                | Capability::Manage
+                | Capability::Operate => "in no list",
             },
             Self::NotListed(capability) => match capability {
                 Capability::Read | Capability::List => "not in readers",
@@ -234,13 +289,17 @@ impl Reason {
                 Capability::ChangeReaders => "not in canChangeReaders",
                 Capability::ChangeWriters => "not in canChangeWriters",
                 Capability::ChangeDeleters => "not in canChangeDeleters",
-                Capability::Connect | Capability::UseAccount | Capability::Review | Capability::Operate => {
-                    "not in no list"
-                }
+                Capability::Connect
+                | Capability::UseAccount
+                | Capability::Review
+                | Capability::Manage
+                | Capability::Operate => "not in no list",
             },
             Self::Owner => "its owner",
             Self::NotOwner => "not its owner",
             Self::NotAdmin => "no admin role",
+            Self::Lapsed(Lapse::Expired) => "it has expired",
+            Self::Lapsed(Lapse::RotationDue) => "its rotation is overdue",
         }
     }
 }
@@ -273,7 +332,7 @@ pub fn decide(
     let Some(subject) = subject else {
         return denied(Reason::NotLoggedIn);
     };
-    match resource {
+    let decision = match resource {
         Resource::Public | Resource::Registration { .. } | Resource::Account | Resource::OwnMount => {
             allowed(Reason::Own)
         }
@@ -283,16 +342,26 @@ pub fn decide(
         Resource::FreeName(_) => denied(Reason::ForeignPrefix),
         Resource::Everything => denied(Reason::NotAdmin),
         Resource::Secret { owner, .. } if capability == Capability::Review => {
-            if owner == subject.id {
+            if subject.is(owner) {
                 allowed(Reason::Owner)
             } else {
                 denied(Reason::NotOwner)
             }
         }
         Resource::Secret { lists, .. } => match list_for(capability, lists) {
-            Some(list) if list.contains(subject.id) => allowed(Reason::Listed(capability)),
+            Some(list) if list.iter().any(|listed| subject.is(listed)) => allowed(Reason::Listed(capability)),
             _ => denied(Reason::NotListed(capability)),
         },
+    };
+    match (decision, resource) {
+        // Nobody is above this: a value that must not be used any more does not serve admins either.
+        (
+            Ok(_),
+            Resource::Secret {
+                lapse: Some(lapse), ..
+            },
+        ) if capability == Capability::Read => denied(Reason::Lapsed(lapse)),
+        (decision, _) => decision,
     }
 }
 
@@ -305,7 +374,11 @@ fn list_for(capability: Capability, lists: &Lists) -> Option<&PrincipalSet> {
         Capability::ChangeReaders => Some(&lists.can_change_readers),
         Capability::ChangeWriters => Some(&lists.can_change_writers),
         Capability::ChangeDeleters => Some(&lists.can_change_deleters),
-        Capability::Connect | Capability::UseAccount | Capability::Review | Capability::Operate => None,
+        Capability::Connect
+        | Capability::UseAccount
+        | Capability::Review
+        | Capability::Manage
+        | Capability::Operate => None,
     }
 }
 
@@ -321,7 +394,45 @@ mod tests {
             id: PrincipalId::from_bytes([number; 16]),
             slug: Slug::new(slug).unwrap(),
             roles: roles.into(),
+            groups: PrincipalSet::default(),
         }
+    }
+
+    #[test]
+    fn what_is_a_groups_is_its_members() {
+        let group = PrincipalId::from_bytes([5; 16]);
+        let lists = Lists {
+            readers: PrincipalSet::from_iter([group]),
+            ..Lists::default()
+        };
+        let member = Subject {
+            groups: PrincipalSet::from_iter([group]),
+            ..subject(1, "alice", &[])
+        };
+        check(Some(&member), Read, secret(&lists), "in readers", true);
+        check(Some(&member), Write, secret(&lists), "not in writers", false);
+        check(
+            Some(&subject(1, "alice", &[])),
+            Read,
+            secret(&lists),
+            "not in readers",
+            false,
+        );
+        let owned = Resource::Secret {
+            lists: &lists,
+            owner: group,
+            lapse: None,
+        };
+        check(Some(&member), Review, owned, "its owner", true);
+        // Names under a group's slug are not its members' to take.
+        let name = Name::from_path("ops/key").unwrap();
+        check(
+            Some(&member),
+            Write,
+            Resource::FreeName(&name),
+            "not under the caller's slug",
+            false,
+        );
     }
 
     /// A secret that principal 9 made.
@@ -329,6 +440,34 @@ mod tests {
         Resource::Secret {
             lists,
             owner: PrincipalId::from_bytes([9; 16]),
+            lapse: None,
+        }
+    }
+
+    #[test]
+    fn what_has_lapsed_is_read_by_nobody_and_otherwise_as_ever() {
+        let lists = Lists::only(PrincipalId::from_bytes([1; 16]));
+        let lapsed = Resource::Secret {
+            lists: &lists,
+            owner: PrincipalId::from_bytes([9; 16]),
+            lapse: Some(Lapse::Expired),
+        };
+        let (admin, reader) = (subject(7, "admin", &[Role::Admin]), subject(1, "alice", &[]));
+        let other = subject(2, "bob", &[]);
+        check(Some(&admin), Read, lapsed, "it has expired", false);
+        check(Some(&reader), Read, lapsed, "it has expired", false);
+        check(Some(&other), Read, lapsed, "not in readers", false);
+        check(Some(&reader), List, lapsed, "in readers", true);
+        check(Some(&reader), Write, lapsed, "in writers", true);
+        check(Some(&admin), Delete, lapsed, "admin role", true);
+        for (strictness, lapse, refused) in [
+            (Strictness::Serve, Lapse::Expired, false),
+            (Strictness::RefuseExpired, Lapse::Expired, true),
+            (Strictness::RefuseExpired, Lapse::RotationDue, false),
+            (Strictness::RefuseOverdue, Lapse::RotationDue, true),
+        ] {
+            assert_eq!(strictness.refuses(Some(lapse)).is_some(), refused);
+            assert_eq!(strictness.refuses(None), None);
         }
     }
 

@@ -6,7 +6,7 @@
 mod decide;
 mod lists;
 
-pub use decide::{Allowed, Capability, Denied, Reason, Resource, decide};
+pub use decide::{Allowed, Capability, Denied, Lapse, Reason, Resource, Strictness, decide};
 pub use lists::{Lists, PrincipalSet};
 
 use std::sync::Arc;
@@ -32,6 +32,8 @@ pub struct Subject {
     pub slug: Slug,
     /// Its roles.
     pub roles: Arc<[Role]>,
+    /// The groups that it is in. What a list says of one of them, it says of the subject.
+    pub groups: PrincipalSet,
 }
 
 impl Subject {
@@ -39,5 +41,11 @@ impl Subject {
     #[must_use]
     pub fn is_admin(&self) -> bool {
         self.roles.contains(&Role::Admin)
+    }
+
+    /// Whether the subject is `principal`, or in that group.
+    #[must_use]
+    pub fn is(&self, principal: PrincipalId) -> bool {
+        self.id == principal || self.groups.contains(principal)
     }
 }

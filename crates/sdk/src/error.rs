@@ -75,6 +75,9 @@ pub enum NotProved {
     /// Unknown slug or wrong password. Callers cannot tell which.
     #[error("wrong slug or password")]
     WrongPassword,
+    /// An invitation that there is not (any more). Callers cannot tell which.
+    #[error("there is no such invitation (any more): ask for another one")]
+    NotInvited,
     /// A token in the request's URL, where logs and histories keep it.
     #[error("a token must not be sent in the URL: send it in the Authorization header, and revoke this one")]
     TokenInUrl,

@@ -3,16 +3,20 @@
 use std::ops::Deref;
 
 use strongroom_barrier::{Named, Record, StorageKey, Stored};
-use strongroom_base::PrincipalId;
-use strongroom_policy::Lists;
+use strongroom_base::{PrincipalId, Timestamp};
+use strongroom_policy::{Lapse, Lists};
 use strongroom_storage::Revision;
 
 /// A record with permission lists of its own.
 pub trait Protected: Record {
     /// The lists.
     fn lists(&self) -> &Lists;
-    /// Who made it.
+    /// Who answers for it.
     fn owner(&self) -> PrincipalId;
+    /// Why it is overdue at `now`, if it is.
+    fn lapse(&self, _now: Timestamp) -> Option<Lapse> {
+        None
+    }
 }
 
 /// A record that only says where another one is: it holds its name and ids, and never a value.

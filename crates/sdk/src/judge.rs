@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use strongroom_base::{Name, PrincipalId};
-use strongroom_policy::Lists;
+use strongroom_policy::{Lapse, Lists};
 
 use crate::{Error, Permit};
 
@@ -14,8 +14,10 @@ pub enum Rules {
     Secret {
         /// Its lists.
         lists: Lists,
-        /// Who made it.
+        /// Who answers for it.
         owner: PrincipalId,
+        /// Why it is not served any more, if it is not.
+        lapse: Option<Lapse>,
     },
     /// It is nothing of this engine, or not the caller's to review.
     Hidden,

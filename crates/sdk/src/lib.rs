@@ -10,6 +10,7 @@ mod op;
 mod permit;
 mod record;
 mod space;
+mod upkeep;
 
 pub use error::{Error, NotProved};
 pub use guarded::{Guarded, IndexRow, Opened, Protected};
@@ -21,3 +22,4 @@ pub use record::RequestRecord;
 pub use space::{Room, Space};
 pub use strongroom_barrier::{RowAtRest, RowFlaw, RowKeeper, Ties};
 pub use strongroom_policy::Capability;
+pub use upkeep::{Ground, MountTable, Overdue, Upkeep};

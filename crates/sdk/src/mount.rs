@@ -47,6 +47,15 @@ impl Mount {
         self.view.workspace()
     }
 
+    /// The place beside it, for what was removed. It has the mount's path in records of requests.
+    #[must_use]
+    pub fn aside(&self) -> Self {
+        Self {
+            view: self.view.aside(),
+            ..self.clone()
+        }
+    }
+
     /// The key of the record called `name`.
     ///
     /// # Errors

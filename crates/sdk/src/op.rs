@@ -15,10 +15,13 @@ pub enum Target {
     Registration,
     /// The caller's own account.
     Account,
-    /// The instance itself: its seal, its keys. Admins only.
+    /// The instance itself: its seal, its keys, the accounts of others. Admins only.
     Instance,
     /// Mounts of the caller's workspace: its session's (`None`), or those of hosts. Each of them must be allowed.
     Mounts(Vec<Option<String>>),
+    /// One mount of the caller's workspace, which is not made if it is not there: its session's (`None`), or that of a
+    /// host.
+    Mount(Option<String>),
     /// All mounts of the caller's workspace; where that is not allowed, its session's alone.
     EveryMount,
 }

@@ -8,7 +8,7 @@ use strongroom_barrier::{Barrier, BarrierError, Child, Folder, Kind, Record, Sto
 use strongroom_base::{Clock, Monotonic, Name, Rng, Timestamp, limits};
 use strongroom_identity::{Directory, Session};
 use strongroom_ledger::{Ledger, Outcome};
-use strongroom_policy::{Allowed, Capability, Denied, Resource, Subject, decide};
+use strongroom_policy::{Allowed, Capability, Denied, Lapse, Resource, Strictness, Subject, decide};
 use strongroom_storage::{Change, CommitError, Note, Storage, Unavailable};
 
 use crate::{Error, Guarded, IndexRow, Mount, Opened, Protected, RequestRecord, Space};
@@ -29,6 +29,8 @@ pub struct Surroundings {
     pub rng: Arc<dyn Rng>,
     /// How much room there is.
     pub space: Arc<Space>,
+    /// Which overdue secrets are not served.
+    pub strictness: Strictness,
 }
 
 impl Surroundings {
@@ -212,7 +214,7 @@ impl Permit {
     /// [`Denied`].
     pub fn open<T: Protected>(&self, row: Guarded<T>, capability: Capability) -> Result<Opened<T>, Denied> {
         let Guarded { key, stored } = row;
-        self.decide(capability, secret(&stored.record))?;
+        self.decide(capability, self.secret(&stored.record))?;
         Ok(Opened { key, stored })
     }
 
@@ -221,7 +223,7 @@ impl Permit {
     /// # Errors
     /// [`Denied`].
     pub fn also<T: Protected>(&self, row: &Opened<T>, capability: Capability) -> Result<(), Denied> {
-        self.decide(capability, secret(&**row))
+        self.decide(capability, self.secret(&**row))
     }
 
     /// Decides about `name`, which no row has.
@@ -341,6 +343,21 @@ impl Permit {
         committed?.map_err(Error::from)
     }
 
+    /// Why a row is not served any more, if it is not.
+    #[must_use]
+    pub fn refused_lapse<T: Protected>(&self, record: &T) -> Option<Lapse> {
+        self.surroundings.strictness.refuses(record.lapse(self.now()))
+    }
+
+    /// A row as the rules see it.
+    fn secret<'r, T: Protected>(&self, record: &'r T) -> Resource<'r> {
+        Resource::Secret {
+            lists: record.lists(),
+            owner: record.owner(),
+            lapse: self.refused_lapse(record),
+        }
+    }
+
     fn decide(&self, capability: Capability, resource: Resource<'_>) -> Result<(), Denied> {
         let decision = decide(self.caller(), capability, resource);
         let reason = match &decision {
@@ -398,14 +415,6 @@ impl OpenFolder {
 
     fn name_of(&self, child: &str) -> Name {
         Name::from_stored(self.segments.iter().cloned().chain([child.to_owned()]).collect())
-    }
-}
-
-/// A row as the rules see it.
-fn secret<T: Protected>(record: &T) -> Resource<'_> {
-    Resource::Secret {
-        lists: record.lists(),
-        owner: record.owner(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use strongroom::config::{Config, LogFormat, LogLevel};
+use strongroom::config::{Config, LogFormat, LogLevel, RefuseOverdue};
 use strongroom::server::environment::Environment;
 use strongroom::server::shutdown::StopSignals;
 use strongroom::server::{Server, telemetry};
@@ -39,6 +39,8 @@ async fn serve(home: PathBuf, bug: Option<Bug>) -> Result<()> {
         log_level: LogLevel::Warn,
         witnesses: Vec::new(),
         copies: Vec::new(),
+        webhooks: Vec::new(),
+        refuse_overdue: RefuseOverdue::default(),
         accept_restored: None,
     };
     let _log = telemetry::start(config.log_format, config.log_level);

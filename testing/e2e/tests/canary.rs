@@ -113,6 +113,12 @@ impl Aviary {
         self.native_as(&token, args, code)
     }
 
+    /// [`Aviary::native`], with `stdin` to read.
+    fn native_reading(&mut self, args: &[&str], stdin: &str, code: i32) -> Result<Ended> {
+        let token = self.planted.token().to_owned();
+        self.native_given(&token, args, stdin, code)
+    }
+
     fn native_as(&mut self, token: &str, args: &[&str], code: i32) -> Result<Ended> {
         self.native_given(token, args, "", code)
     }
@@ -430,6 +436,27 @@ async fn drive_route(aviary: &Aviary, call: &str) -> Result<()> {
             expect(planted.ask(call, &json!({})).await?, 403)?;
             expect(planted.ask(call, &json!({"after": [VALUE]})).await?, 400)?;
         }
+        "POST /strongroom/v1/access/request" => {
+            let asked = |reason: &str| json!({"name": format!("other/{NAME}"), "reason": reason});
+            expect(planted.ask(call, &asked(NAME)).await?, 200)?;
+            expect(planted.ask(call, &asked(&NAME.repeat(100))).await?, 400)?;
+            expect(planted.ask(call, &json!({"name": name})).await?, 400)?;
+            expect(
+                planted.ask(call, &json!({"name": name, "wanted": VALUE})).await?,
+                400,
+            )?;
+        }
+        "POST /strongroom/v1/access/requests" => {
+            let curious = aviary.world.user("curious").await?;
+            let asked = json!({"name": name, "reason": NAME});
+            expect(
+                curious.ask("POST /strongroom/v1/access/request", &asked).await?,
+                200,
+            )?;
+            let waiting = expect(planted.ask(call, &json!({})).await?, 200)?;
+            ensure!(waiting.text.contains("curious"), "{}", waiting.text);
+            expect(planted.ask(call, &json!({"all_apps": VALUE})).await?, 400)?;
+        }
         "POST /strongroom/v1/secrets/search" => {
             let found = expect(planted.ask(call, &json!({"text": NAME})).await?, 200)?;
             ensure!(found.text.contains(&name), "{}", found.text);
@@ -441,6 +468,13 @@ async fn drive_route(aviary: &Aviary, call: &str) -> Result<()> {
             expect(admin.send(call, VALUE).await?, 200)?;
             expect(planted.send(call, VALUE).await?, 403)?;
         }
+        _ if ["principals", "tokens", "groups", "invitations"]
+            .iter()
+            .any(|room| call.starts_with(&format!("POST /strongroom/v1/{room}/"))) =>
+        {
+            drive_people(aviary, call).await?;
+        }
+        _ if call.starts_with("POST /strongroom/v1/secrets/") => drive_secrets(aviary, call).await?,
         _ if call.starts_with("POST /strongroom/v1/operator/slots/") => drive_slots(aviary, call).await?,
         _ if call.contains(" /strongroom/v1/operator/") => drive_seal(aviary, call).await?,
         _ => bail!("`{call}` has no case here: drive it with the canaries, well and badly"),
@@ -454,6 +488,189 @@ async fn drive_route(aviary: &Aviary, call: &str) -> Result<()> {
         format!("?token={}", planted.token()),
     ] {
         stranger.send(&format!("{call}{leak}"), VALUE).await?;
+    }
+    Ok(())
+}
+
+/// Drives a route of the native dialect's principals and tokens.
+async fn drive_people(aviary: &Aviary, call: &str) -> Result<()> {
+    let (planted, admin) = (&aviary.planted, aviary.world.admin().await?);
+    let account = |slug: &str, password: &str| json!({"kind": "user", "slug": slug, "password": password, "name": NAME});
+    let cases = match call {
+        "POST /strongroom/v1/principals/add" => vec![
+            (&admin, account(&format!("{SLUG}-2"), PASSPHRASE), 200),
+            (&admin, account(SLUG, PASSPHRASE), 409),
+            (&admin, account(&PASSPHRASE.to_uppercase(), VALUE), 400),
+            (
+                &admin,
+                json!({"kind": VALUE, "slug": SLUG, "password": [PASSPHRASE]}),
+                400,
+            ),
+            (planted, account("other", PASSPHRASE), 403),
+        ],
+        "POST /strongroom/v1/principals/list" => vec![
+            (&admin, json!({}), 200),
+            (&admin, json!({"after": [VALUE]}), 400),
+            (planted, json!({}), 403),
+        ],
+        "POST /strongroom/v1/principals/disable" | "POST /strongroom/v1/principals/enable" => vec![
+            (&admin, json!({"slug": format!("{SLUG}-2")}), 200),
+            (&admin, json!({"slug": "nobody"}), 404),
+            (&admin, json!({"slug": VALUE.to_uppercase()}), 400),
+            (planted, json!({"slug": SLUG}), 403),
+        ],
+        "POST /strongroom/v1/groups/join" | "POST /strongroom/v1/groups/leave" => {
+            let group = json!({"kind": "group", "slug": format!("{SLUG}-group")});
+            let made = admin.ask("POST /strongroom/v1/principals/add", &group).await?;
+            ensure!(matches!(made.status, 200 | 409), "{}", made.text);
+            vec![
+                (
+                    &admin,
+                    json!({"group": format!("{SLUG}-group"), "member": SLUG}),
+                    200,
+                ),
+                (&admin, json!({"group": SLUG, "member": SLUG}), 400),
+                (&admin, json!({"group": "nobody", "member": SLUG}), 404),
+                (
+                    planted,
+                    json!({"group": format!("{SLUG}-group"), "member": SLUG}),
+                    403,
+                ),
+            ]
+        }
+        "POST /strongroom/v1/invitations/create" => vec![
+            (&admin, json!({"slug": format!("{SLUG}-3")}), 200),
+            (&admin, json!({"slug": SLUG}), 409),
+            (&admin, json!({"slug": [VALUE]}), 400),
+            (planted, json!({"slug": "other"}), 403),
+        ],
+        "POST /strongroom/v1/invitations/accept" => {
+            let invited = json!({"slug": format!("{SLUG}-4")});
+            let invitation = admin
+                .ask("POST /strongroom/v1/invitations/create", &invited)
+                .await?;
+            let code = invitation.json().get("code").cloned().unwrap_or_default();
+            let accept = |slug: &str, code: serde_json::Value| json!({"slug": slug, "code": code, "password": PASSPHRASE, "name": NAME});
+            vec![
+                (planted, accept(&format!("{SLUG}-4"), json!(VALUE)), 401),
+                (planted, accept(&format!("{SLUG}-4"), code.clone()), 200),
+                (planted, accept(&format!("{SLUG}-4"), code), 401),
+                (planted, accept(SLUG, json!(VALUE)), 401),
+                (planted, accept(&PASSPHRASE.to_uppercase(), json!(VALUE)), 400),
+                (
+                    planted,
+                    json!({"slug": SLUG, "code": [VALUE], "password": {VALUE: PASSPHRASE}}),
+                    400,
+                ),
+            ]
+        }
+        "POST /strongroom/v1/tokens/list" => vec![
+            (planted, json!({}), 200),
+            (&admin, json!({"slug": SLUG}), 200),
+            (planted, json!({"after": VALUE}), 400),
+            (planted, json!({"slug": SLUG}), 403),
+        ],
+        "POST /strongroom/v1/tokens/revoke" => vec![
+            (planted, json!({"id": VALUE}), 400),
+            (planted, json!({"id": planted.token()}), 400),
+            (
+                planted,
+                json!({"id": "01a20e85-1d67-749b-9e3b-3437a2bacad8"}),
+                404,
+            ),
+        ],
+        _ => bail!("`{call}` has no case here: drive it with the canaries, well and badly"),
+    };
+    for (caller, body, status) in cases {
+        let reply = caller.ask(call, &body).await?;
+        ensure!(
+            reply.status == status,
+            "{call} {body} answers {}: {}",
+            reply.status,
+            reply.text
+        );
+    }
+    Ok(())
+}
+
+/// Drives a route of the native dialect's secrets.
+async fn drive_secrets(aviary: &Aviary, call: &str) -> Result<()> {
+    let (planted, name) = (&aviary.planted, aviary.name());
+    let other = format!("other/{NAME}");
+    let cases = match call {
+        "POST /strongroom/v1/secrets/read" | "POST /strongroom/v1/secrets/describe" => vec![
+            (json!({"name": name}), 200),
+            (json!({"name": other}), 404),
+            (json!({"name": name, "app": NAME}), 403),
+            (json!({"name": [VALUE]}), 400),
+            (json!({"name": format!("{VALUE}/..")}), 400),
+        ],
+        "POST /strongroom/v1/secrets/put" => vec![
+            (json!({"name": format!("{name}/put"), "value": VALUE}), 200),
+            (
+                json!({"name": format!("{name}/put"), "value": VALUE, "expected": 7}),
+                409,
+            ),
+            (json!({"name": other, "value": VALUE}), 403),
+            (json!({"name": name, "value": [VALUE]}), 400),
+            (json!({"name": name, "value": VALUE, "expected": VALUE}), 400),
+            (
+                json!({"name": name, "value": VALUE, "lists": {"readers": [VALUE.to_uppercase()]}}),
+                400,
+            ),
+            (json!({"name": name, "value": VALUE.repeat(60_000)}), 413),
+        ],
+        "POST /strongroom/v1/secrets/rollback" => vec![
+            (json!({"name": name, "to": 1}), 200),
+            (json!({"name": name, "to": 99}), 404),
+            (json!({"name": other, "to": 1}), 403),
+            (json!({"name": name, "to": VALUE}), 400),
+        ],
+        "POST /strongroom/v1/secrets/remove" => vec![
+            (json!({"name": format!("{name}/put")}), 200),
+            (json!({"name": other}), 403),
+            (json!({"name": name, "for_good": VALUE}), 400),
+        ],
+        "POST /strongroom/v1/secrets/undelete" => vec![
+            (json!({"name": format!("{name}/put")}), 200),
+            (json!({"name": other}), 404),
+            (json!({"name": [VALUE]}), 400),
+        ],
+        "POST /strongroom/v1/secrets/annotate" => vec![
+            (
+                json!({"name": name, "care": {"expires": 1, "labels": {"team": NAME}, "owner": SLUG}}),
+                200,
+            ),
+            (json!({"name": other}), 403),
+            (json!({"name": format!("{name}/none")}), 404),
+            (json!({"name": name, "care": {"owner": "nobody-here"}}), 400),
+            (
+                json!({"name": name, "care": {"labels": {"not a key": VALUE}}}),
+                400,
+            ),
+            (json!({"name": name, "care": {"expires": VALUE}}), 400),
+        ],
+        "POST /strongroom/v1/secrets/stale" => vec![
+            (json!({}), 200),
+            (json!({"after": VALUE}), 400),
+            (json!({"limit": [VALUE]}), 400),
+        ],
+        "POST /strongroom/v1/secrets/list" => vec![
+            (json!({"prefix": SLUG}), 200),
+            (json!({"prefix": VALUE}), 200),
+            (json!({"prefix": [VALUE]}), 400),
+            (json!({"app": NAME}), 403),
+        ],
+        _ => bail!("`{call}` has no case here: drive it with the canaries, well and badly"),
+    };
+    for (body, status) in cases {
+        let reply = planted.ask(call, &body).await?;
+        ensure!(
+            reply.status == status,
+            "{call} answers {}: {}",
+            reply.status,
+            reply.text
+        );
     }
     Ok(())
 }
@@ -929,13 +1146,190 @@ fn drive_command(aviary: &mut Aviary, name: &str) -> Result<()> {
             aviary.native(&["who-can", "read", &secret], 0)?;
             aviary.native(&["who-can", "read", &format!("other/{NAME}")], 1)?;
         }
+        "strongroom request-access" => {
+            let other = format!("other/{NAME}");
+            aviary.native(&["request-access", &other, "--reason", NAME], 0)?;
+            aviary.native(&["request-access", &secret, "--reason", NAME], 1)?;
+            aviary.native_as(TOKEN, &["request-access", &other, "--reason", NAME], 1)?;
+        }
+        "strongroom access requests" => {
+            for form in ["table", "json", "yaml", "env"] {
+                aviary.native(&["access", "requests", "--output", form], 0)?;
+            }
+            aviary.native_as(TOKEN, &["access", "requests"], 1)?;
+        }
         "strongroom access review" => {
             aviary.native(&["access", "review"], 1)?;
         }
-        "strongroom search" => {
-            let found = aviary.native(&["search", NAME], 0)?;
+        "strongroom search" | "strongroom secret search" => {
+            let args: Vec<&str> = name.split(' ').skip(1).chain([NAME]).collect();
+            let found = aviary.native(&args, 0)?;
             ensure!(found.out.contains(&secret), "{}", found.out);
-            aviary.native_as(TOKEN, &["search", NAME], 1)?;
+            aviary.native_as(TOKEN, &args, 1)?;
+        }
+        "strongroom secret get" => {
+            for form in ["table", "json", "yaml", "env"] {
+                let shown = aviary.native(&["secret", "get", &secret, "--output", form], 0)?;
+                ensure!(shown.out.contains(VALUE), "{}", shown.out);
+            }
+            aviary.native(&["secret", "get", &format!("other/{NAME}")], 1)?;
+            aviary.native_as(TOKEN, &["secret", "get", &secret], 1)?;
+        }
+        "strongroom secret put" => {
+            let put = ["secret", "put", &secret];
+            aviary.native_reading(&put, VALUE, 0)?;
+            aviary.native_reading(&["secret", "put", &format!("other/{NAME}")], VALUE, 1)?;
+            aviary.native_reading(&[&put[..], &["--cas", "1"]].concat(), VALUE, 1)?;
+            aviary.native_reading(&put, &VALUE.repeat(60_000), 1)?;
+            let file = aviary.world.home.path().join("value");
+            fs::write(&file, VALUE)?;
+            let file = file.to_string_lossy().into_owned();
+            aviary.native(&[&put[..], &["--from-file", &file]].concat(), 0)?;
+        }
+        "strongroom doctor" => {
+            for form in ["table", "json", "yaml", "env"] {
+                aviary.native(&["doctor", "--output", form], 3)?;
+            }
+            let data = aviary.world.home.data().to_string_lossy().into_owned();
+            aviary.native(&["doctor", "--offline", "--data", &data], 3)?;
+            aviary.native_as(TOKEN, &["doctor"], 1)?;
+        }
+        "strongroom completions" | "strongroom manual" => {
+            let pages = aviary
+                .world
+                .home
+                .path()
+                .join("man")
+                .to_string_lossy()
+                .into_owned();
+            aviary.run(name, aviary.strongroom(&["completions", "bash"])?, "", 0)?;
+            aviary.run(name, aviary.strongroom(&["manual", &pages])?, "", 0)?;
+            aviary.run(name, aviary.strongroom(&["manual", "/dev/null/pages"])?, "", 1)?;
+        }
+        "strongroom secret meta set" => {
+            let set = ["secret", "meta", "set", &secret];
+            let owner = format!("--owner={SLUG}");
+            let label = format!("--label=team={NAME}");
+            aviary.native(
+                &[&set[..], &["--expires", "2001-01-01", &owner, &label]].concat(),
+                0,
+            )?;
+            aviary.native(&[&set[..], &["--label", VALUE]].concat(), 1)?;
+            aviary.native(&["secret", "meta", "set", &format!("other/{NAME}")], 1)?;
+        }
+        "strongroom secret stale" => {
+            for form in ["table", "json", "yaml", "env"] {
+                let found = aviary.native(&["secret", "stale", "--output", form], 3)?;
+                ensure!(found.out.contains(&secret), "{}", found.out);
+            }
+            aviary.native_as(TOKEN, &["secret", "stale"], 1)?;
+        }
+        "strongroom secret list" | "strongroom secret meta get" | "strongroom secret history" => {
+            let args: Vec<&str> = name.split(' ').skip(1).chain([secret.as_str()]).collect();
+            for form in ["table", "json", "yaml", "env"] {
+                aviary.native(&[&args[..], &["--output", form]].concat(), 0)?;
+            }
+            aviary.native_as(TOKEN, &args, 1)?;
+        }
+        "strongroom user add" | "strongroom service add" => {
+            let args: Vec<&str> = name.split(' ').skip(1).collect();
+            let admin = aviary.admin_token.clone();
+            let slug = format!("{SLUG}-{}", args.first().unwrap_or(&""));
+            let mut command = aviary.strongroom(&[&args[..], &[&slug]].concat())?;
+            command
+                .env("STRONGROOM_ADDR", aviary.world.server.url())
+                .env("STRONGROOM_TOKEN", &admin);
+            aviary.run(name, command, &format!("{PASSPHRASE}\n"), 0)?;
+            aviary.native_reading(&[&args[..], &["other"]].concat(), PASSPHRASE, 1)?;
+            aviary.native_reading(&[&args[..], &[SLUG]].concat(), PASSPHRASE, 1)?;
+        }
+        "strongroom user list" | "strongroom service list" => {
+            let args: Vec<&str> = name.split(' ').skip(1).collect();
+            let admin = aviary.admin_token.clone();
+            for form in ["table", "json", "yaml", "env"] {
+                aviary.native_as(&admin, &[&args[..], &["--output", form]].concat(), 0)?;
+            }
+            aviary.native(&args, 1)?;
+        }
+        "strongroom user disable"
+        | "strongroom user enable"
+        | "strongroom service disable"
+        | "strongroom service enable" => {
+            let args: Vec<&str> = name.split(' ').skip(1).collect();
+            let admin = aviary.admin_token.clone();
+            aviary.native_as(&admin, &[&args[..], &[&format!("{SLUG}-2")]].concat(), 0)?;
+            aviary.native(&[&args[..], &[SLUG]].concat(), 1)?;
+        }
+        "strongroom group add" => {
+            let admin = aviary.admin_token.clone();
+            aviary.native_as(&admin, &["group", "add", &format!("{SLUG}-team")], 0)?;
+            aviary.native_as(&admin, &["group", "add", SLUG], 1)?;
+            aviary.native(&["group", "add", "other"], 1)?;
+        }
+        "strongroom group list" | "strongroom group disable" | "strongroom group enable" => {
+            let admin = aviary.admin_token.clone();
+            let team = format!("{SLUG}-team");
+            let mut args: Vec<&str> = name.split(' ').skip(1).collect();
+            if name != "strongroom group list" {
+                args.push(&team);
+            }
+            aviary.native_as(&admin, &args, 0)?;
+            aviary.native(&args, 1)?;
+        }
+        "strongroom group join" | "strongroom group leave" => {
+            let admin = aviary.admin_token.clone();
+            let team = format!("{SLUG}-team");
+            let args: Vec<&str> = name.split(' ').skip(1).chain([team.as_str(), SLUG]).collect();
+            aviary.native_as(&admin, &args, 0)?;
+            aviary.native(&args, 1)?;
+        }
+        "strongroom invite" => {
+            let admin = aviary.admin_token.clone();
+            aviary.native_as(&admin, &["invite", &format!("{SLUG}-5")], 0)?;
+            aviary.native_as(&admin, &["invite", SLUG], 1)?;
+            aviary.native(&["invite", "other"], 1)?;
+        }
+        "strongroom accept" => {
+            let admin = aviary.admin_token.clone();
+            let slug = format!("{SLUG}-6");
+            let code = aviary.native_as(&admin, &["invite", &slug], 0)?.out;
+            let said = format!("{code}{PASSPHRASE}\n");
+            aviary.native_reading(&["accept", &slug], &format!("{VALUE}\n{PASSPHRASE}\n"), 1)?;
+            aviary.native_reading(&["accept", &slug], &said, 0)?;
+            aviary.native_reading(&["accept", &slug], &said, 1)?;
+        }
+        "strongroom token list" => {
+            for form in ["table", "json", "yaml", "env"] {
+                aviary.native(&["token", "list", "--output", form], 0)?;
+            }
+            aviary.native_as(TOKEN, &["token", "list"], 1)?;
+        }
+        "strongroom token revoke" => {
+            let token = aviary.planted.token().to_owned();
+            aviary.native(&["token", "revoke", VALUE], 1)?;
+            aviary.native_as(
+                TOKEN,
+                &["token", "revoke", "01a20e85-1d67-749b-9e3b-3437a2bacad8"],
+                1,
+            )?;
+            // A token in the place of its id is not said again.
+            let refused = run(aviary.strongroom(&["token", "revoke", &token])?, "")?;
+            ensure!(
+                refused.code == 1 && !refused.err.contains(&token),
+                "{}",
+                refused.err
+            );
+        }
+        "strongroom secret rollback" => {
+            aviary.native(&["secret", "rollback", &secret, "99"], 1)?;
+            aviary.native(&["secret", "rollback", &format!("other/{NAME}"), "1"], 1)?;
+        }
+        "strongroom secret rm" | "strongroom secret undelete" => {
+            let args: Vec<&str> = name.split(' ').skip(1).collect();
+            aviary.native(&["secret", "rm", &secret], 0)?;
+            aviary.native(&["secret", "undelete", &secret], 0)?;
+            aviary.native(&[&args[..], &[&format!("other/{NAME}")]].concat(), 1)?;
+            aviary.native_as(TOKEN, &[&args[..], &[&secret]].concat(), 1)?;
         }
         "oo login" => {
             aviary.oo_logged_in(&["login", SLUG], &format!("{PASSPHRASE}\n"), 0)?;
@@ -1028,7 +1422,9 @@ fn copy_of(from: &std::path::Path, to: &std::path::Path) -> Command {
 fn may_hold(reply: &Reply, found: &Found) -> bool {
     let is_token = found.what == "token of a login";
     match reply.call.as_str() {
-        "POST /secret-svc/secrets" => reply.status == 200 && found.what == "value",
+        "POST /secret-svc/secrets" | "POST /strongroom/v1/secrets/read" => {
+            reply.status == 200 && found.what == "value"
+        }
         "POST /user-svc/login"
         | "POST /user-svc/register"
         | "POST /user-svc/refresh-token"
@@ -1044,7 +1440,12 @@ fn may_hold(reply: &Reply, found: &Found) -> bool {
 /// As [`may_hold`], for what a command prints.
 fn may_print(what: &str, found: &Found) -> bool {
     match found.what {
-        "value" => what == format!("standard output of oo secret list {NAME} --show"),
+        "value" => {
+            what == format!("standard output of oo secret list {NAME} --show")
+                || what.starts_with(&format!(
+                    "standard output of strongroom secret get {SLUG}/{NAME} "
+                ))
+        }
         "token of a login" => {
             what == "standard output of oo token"
                 || what == "standard output of strongroom operator generate-root --output json"

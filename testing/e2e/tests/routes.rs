@@ -9,17 +9,18 @@ use strongroom_e2e::{World, surface};
 use strongroom_jose::TokenSigner;
 
 /// The routes that answer anyone, each because of what is said beside it. Adding one is a decision: review it.
-const FOR_ANYONE: [&str; 12] = [
-    "GET /healthz",                        // a supervisor has no token; it says nothing but `ok`
-    "GET /metrics",                        // for this machine only, which the handler looks at
-    "GET /readyz",                         // as /healthz
-    "GET /user-svc/public-key",            // whoever verifies a token needs it, and it is public
-    "GET /strongroom/v1/openapi.json",     // says what the dialect is, which is public
-    "POST /strongroom/v1/login",           // gives the token
-    "POST /user-svc/login",                // gives the token
-    "POST /user-svc/register",             // gives the token, where registration is open
-    "GET /strongroom/v1/operator/status",  // says whether it is sealed, and how many shares were given
-    "POST /strongroom/v1/operator/init",   // where there is no instance there is no token; else it is refused
+const FOR_ANYONE: [&str; 13] = [
+    "GET /healthz",                           // a supervisor has no token; it says nothing but `ok`
+    "GET /metrics",                           // for this machine only, which the handler looks at
+    "GET /readyz",                            // as /healthz
+    "GET /user-svc/public-key",               // whoever verifies a token needs it, and it is public
+    "GET /strongroom/v1/openapi.json",        // says what the dialect is, which is public
+    "POST /strongroom/v1/login",              // gives the token
+    "POST /strongroom/v1/invitations/accept", // whoever has the code is no one yet
+    "POST /user-svc/login",                   // gives the token
+    "POST /user-svc/register",                // gives the token, where registration is open
+    "GET /strongroom/v1/operator/status",     // says whether it is sealed, and how many shares were given
+    "POST /strongroom/v1/operator/init", // where there is no instance there is no token; else it is refused
     "POST /strongroom/v1/operator/unseal", // a share is the proof; nobody has a token of a sealed instance
     "POST /strongroom/v1/operator/generate-root", // shares are the proof: nobody may have a token any more
 ];

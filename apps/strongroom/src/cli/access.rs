@@ -8,7 +8,8 @@ use strongroom_client::native::{Explanation, Page};
 
 use crate::cli::console::Console;
 use crate::cli::failure::Failure;
-use crate::cli::remote::{Output, Remote};
+use crate::cli::output::{self, Output};
+use crate::cli::remote::Remote;
 use crate::cli::table::Table;
 use crate::cli::time::rfc3339;
 
@@ -29,8 +30,8 @@ impl Explain {
         let mut asked = self.remote.open(console).await?;
         let explanation = asked.client.explain(&self.id).await?;
         match asked.output {
-            Output::Json => asked.print_json(&explanation),
             Output::Table => Ok(write_explanation(&mut asked.console.out, &explanation)?),
+            form => output::document(&mut asked.console, form, &explanation),
         }
     }
 }
@@ -86,8 +87,8 @@ impl WhoCan {
     pub(super) async fn run(self, console: Console) -> Result<(), Failure> {
         let mut asked = self.remote.open(console).await?;
         let audience = asked.client.who_can(&self.capability, &self.name).await?;
-        if asked.output == Output::Json {
-            return asked.print_json(&audience);
+        if asked.output != Output::Table {
+            return output::document(&mut asked.console, asked.output, &audience);
         }
         let mut table = Table::new(["WHO", "WHY"]);
         table.row(["everyone with the admin role", "admin role"]);
@@ -99,7 +100,7 @@ impl WhoCan {
             };
             table.row([&member.slug, &format!("{}{reserved}", member.reason)]);
         }
-        table.write(&mut *asked.console.out)?;
+        table.print(&mut asked.console)?;
         if !audience.exists {
             writeln!(asked.console.err, "There is no such secret: these may make it.")?;
         }
@@ -110,6 +111,76 @@ impl WhoCan {
 #[derive(Debug, Subcommand)]
 pub(super) enum Access {
     Review(Review),
+    Requests(Requests),
+}
+
+impl Access {
+    pub(super) async fn run(self, console: Console) -> Result<(), Failure> {
+        match self {
+            Self::Review(review) => review.run(console).await,
+            Self::Requests(requests) => requests.run(console).await,
+        }
+    }
+}
+
+/// Ask for access to a secret: its owner sees that in `strongroom access requests`, and the ledger keeps it
+///
+/// The answer is the same whether there is such a secret or not. A request waits for 30 days.
+#[derive(Debug, Args)]
+pub(super) struct RequestAccess {
+    #[command(flatten)]
+    remote: Remote,
+    /// Ask to write it, not to read it
+    #[arg(long)]
+    write: bool,
+    /// Why you need it
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// The secret's name
+    name: String,
+}
+
+impl RequestAccess {
+    pub(super) async fn run(self, console: Console) -> Result<(), Failure> {
+        let mut asked = self.remote.open(console).await?;
+        let wanted = if self.write { "write" } else { "read" };
+        asked.client.ask_access(&self.name, wanted, &self.reason).await?;
+        Ok(writeln!(
+            asked.console.err,
+            "Asked: if there is such a secret, its owner sees it."
+        )?)
+    }
+}
+
+/// List the requests for access that wait for you: to secrets that you own, or to any if you are an admin
+///
+/// `strongroom secret meta set NAME --readers …` answers one.
+#[derive(Debug, Args)]
+pub(super) struct Requests {
+    #[command(flatten)]
+    remote: Remote,
+    /// In every app, not only that of the login
+    #[arg(long)]
+    all_apps: bool,
+}
+
+impl Requests {
+    async fn run(self, console: Console) -> Result<(), Failure> {
+        let mut asked = self.remote.open(console).await?;
+        let mut printer = asked.printer(["PATH", "WHO", "TO", "ASKED", "REASON"]);
+        for request in asked.client.access_requests(self.all_apps).await? {
+            let at = rfc3339(Timestamp::from_millis(request.at));
+            let cells = [
+                request.path.as_str(),
+                &request.who,
+                &request.wanted,
+                &at,
+                &request.reason,
+            ];
+            printer.item(&mut asked.console, &request, cells)?;
+        }
+        printer.end(&mut asked.console)
+    }
 }
 
 /// List secrets with something odd about who may read them: nobody but admins, very many, or a principal that nobody is
@@ -129,7 +200,7 @@ pub(super) struct Review {
 impl Review {
     pub(super) async fn run(self, console: Console) -> Result<(), Failure> {
         let mut asked = self.remote.open(console).await?;
-        let mut table = Table::new(["PATH", "READERS", "CONCERNS"]);
+        let mut printer = asked.printer(["PATH", "READERS", "CONCERNS"]);
         let mut page = Page {
             all_apps: self.all_apps,
             after: None,
@@ -137,26 +208,18 @@ impl Review {
         loop {
             let review = asked.client.review(self.readers_over, &page).await?;
             for finding in &review.findings {
-                match asked.output {
-                    Output::Json => asked.print_json(finding)?,
-                    Output::Table => {
-                        table.row([
-                            &finding.path,
-                            &finding.readers.to_string(),
-                            &finding.concerns.join(" "),
-                        ]);
-                    }
-                }
+                let cells = [
+                    &*finding.path,
+                    &finding.readers.to_string(),
+                    &finding.concerns.join(" "),
+                ];
+                printer.item(&mut asked.console, finding, cells)?;
             }
             page.after = review.next;
             if page.after.is_none() {
-                break;
+                return printer.end(&mut asked.console);
             }
         }
-        if asked.output == Output::Table {
-            table.write(&mut *asked.console.out)?;
-        }
-        Ok(())
     }
 }
 
@@ -183,8 +246,8 @@ impl Search {
             let found = asked.client.search(&self.text, &page).await?;
             for path in &found.paths {
                 match asked.output {
-                    Output::Json => asked.print_json(path)?,
                     Output::Table => writeln!(asked.console.out, "{}", path.escape_debug())?,
+                    form => output::document(&mut asked.console, form, path)?,
                 }
             }
             page.after = found.next;

@@ -2,6 +2,7 @@
 //! holds results only.
 
 use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::path::Path;
 
 use strongroom_secret::{SecretBuffer, SecretText};
 
@@ -18,6 +19,8 @@ pub struct Console {
     pub err: Box<dyn Write>,
     /// Whether results are read by a person.
     pub out_is_terminal: bool,
+    /// Whether results may be coloured: for a person, unless `NO_COLOR` (no-color.org) is set.
+    pub colour: bool,
 }
 
 impl Console {
@@ -25,8 +28,12 @@ impl Console {
     #[must_use]
     pub fn of_process() -> Self {
         let stdout = io::stdout();
+        let out_is_terminal = stdout.is_terminal();
+        let is_set = |name| std::env::var_os(name).is_some_and(|text| !text.is_empty());
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         Self {
-            out_is_terminal: stdout.is_terminal(),
+            out_is_terminal,
+            colour: out_is_terminal && !is_set("NO_COLOR") && !is_dumb,
             out: Box::new(stdout.lock()),
             err: Box::new(io::stderr().lock()),
         }
@@ -66,6 +73,34 @@ fn read_line() -> Result<SecretText, Failure> {
         read.ok_or_else(|| Failure::new("stdin ended, a line was expected"))??,
     ));
     to_text(line)
+}
+
+/// The value that a command saves: what `file` holds, to the last byte; else what is asked for hidden at a terminal; else
+/// all of stdin, without the end of its last line.
+pub(crate) fn value_from(
+    console: &mut Console,
+    file: Option<&Path>,
+    prompt: &str,
+) -> Result<SecretText, Failure> {
+    let Some(file) = file else {
+        return if io::stdin().is_terminal() {
+            console.ask_hidden(prompt)
+        } else {
+            read_value()
+        };
+    };
+    let failed =
+        |why: &dyn std::fmt::Display| Failure::new(format!("cannot read `{}`: {why}", file.display()));
+    let mut value = SecretBuffer::default();
+    let opened = std::fs::File::open(file).map_err(|error| failed(&error))?;
+    let read = io::copy(&mut opened.take(INPUT_BYTES + 1), &mut value).map_err(|error| failed(&error))?;
+    if read > INPUT_BYTES {
+        return Err(failed(&format_args!("it is over {INPUT_BYTES} bytes")));
+    }
+    match std::str::from_utf8(value.expose()) {
+        Ok(text) => Ok(SecretText::new(text.to_owned())),
+        Err(_) => Err(failed(&"it is not UTF-8 text: save it in base64, say")),
+    }
 }
 
 /// All of stdin, without the end of its last line: `echo` adds one that is not meant.

@@ -9,7 +9,8 @@ use strongroom_client::keys::{Keys, Rewrap as Progress};
 
 use crate::cli::console::Console;
 use crate::cli::failure::Failure;
-use crate::cli::remote::{Asked, Output, Remote};
+use crate::cli::output::{self, Output};
+use crate::cli::remote::{Asked, Remote};
 use crate::cli::time::rfc3339;
 
 /// How often a rewrap that is followed is asked how far it is: each question has its leaf in the ledger.
@@ -31,8 +32,8 @@ impl Rotate {
     pub(super) async fn run(self, console: Console) -> Result<(), Failure> {
         let mut asked = self.remote.open(console).await?;
         let rotated = asked.client.rotate().await?;
-        if asked.output == Output::Json {
-            return asked.print_json(&rotated);
+        if asked.output != Output::Table {
+            return output::document(&mut asked.console, asked.output, &rotated);
         }
         let out = &mut asked.console.out;
         writeln!(
@@ -117,8 +118,8 @@ fn bar(rewrap: &Progress) -> String {
 
 fn print(asked: &mut Asked, keys: &Keys) -> Result<(), Failure> {
     match asked.output {
-        Output::Json => asked.print_json(keys)?,
         Output::Table => write_keys(&mut *asked.console.out, keys)?,
+        form => output::document(&mut asked.console, form, keys)?,
     }
     match &keys.rewrap {
         Some(Progress {

@@ -5,19 +5,25 @@ mod access;
 mod audit;
 pub mod console;
 mod contexts;
+mod doctor;
 pub mod exit;
 pub mod failure;
 mod keys;
 mod names;
 pub mod oo;
 mod operator;
+mod output;
+mod pages;
+mod principal;
 mod remote;
 mod seal;
+mod secret;
 mod server;
 pub mod shell;
 mod slots;
 mod table;
 pub(crate) mod time;
+mod token;
 mod unseal;
 mod up;
 mod witness;
@@ -57,10 +63,31 @@ enum Command {
     /// Look at who may do what
     #[command(subcommand)]
     Access(access::Access),
+    RequestAccess(access::RequestAccess),
     Search(access::Search),
+    /// Work with secrets
+    #[command(subcommand)]
+    Secret(secret::Secret),
+    /// Look after the accounts of people
+    #[command(subcommand)]
+    User(principal::Principal),
+    /// Look after the accounts of programs
+    #[command(subcommand)]
+    Service(principal::Principal),
+    /// Look after groups, which permission lists can name
+    #[command(subcommand)]
+    Group(principal::Group),
+    Invite(principal::Invite),
+    Accept(principal::Accept),
+    /// See and revoke what logins have left
+    #[command(subcommand)]
+    Token(token::Token),
     /// Vouch for the ledgers of others
     #[command(subcommand)]
     Witness(witness::Witness),
+    Doctor(Box<doctor::Doctor>),
+    Completions(pages::Completions),
+    Manual(pages::Manual),
     /// Choose between servers; `oo login` logs in to the one in use
     #[command(subcommand)]
     Context(contexts::Contexts),
@@ -82,9 +109,20 @@ impl Strongroom {
             Command::Audit(audit) => audit.run(console),
             Command::Explain(explain) => run_async(explain.run(console)),
             Command::WhoCan(who_can) => run_async(who_can.run(console)),
-            Command::Access(access::Access::Review(review)) => run_async(review.run(console)),
+            Command::Access(access) => run_async(access.run(console)),
+            Command::RequestAccess(request) => run_async(request.run(console)),
             Command::Search(search) => run_async(search.run(console)),
+            Command::User(user) => run_async(user.run("user", console)),
+            Command::Service(service) => run_async(service.run("service", console)),
+            Command::Group(group) => run_async(group.run(console)),
+            Command::Invite(invite) => run_async(invite.run(console)),
+            Command::Accept(accept) => run_async(accept.run(console)),
+            Command::Token(token) => run_async(token.run(console)),
+            Command::Secret(secret) => run_async(secret.run(console)),
             Command::Witness(witness::Witness::Serve(serve)) => serve.run(console),
+            Command::Doctor(doctor) => doctor.run(console),
+            Command::Completions(completions) => completions.run(console),
+            Command::Manual(manual) => manual.run(console),
             Command::Context(contexts) => run_async(contexts.run(console)),
             Command::Operator(operator) => operator.run(console),
         }

@@ -11,7 +11,7 @@ use crate::cli::console::Console;
 use crate::cli::exit;
 use crate::cli::failure::Failure;
 use crate::cli::keys::{Rewrap, Rotate};
-use crate::cli::remote::Output;
+use crate::cli::output::{self, Output};
 use crate::cli::run_async;
 use crate::cli::seal;
 use crate::cli::slots::Slots;
@@ -160,7 +160,7 @@ impl Place {
 
 fn print_scrub(out: &mut dyn Write, output: Output, scrub: &Scrub) -> Result<(), Failure> {
     match output {
-        Output::Json => {
+        form @ (Output::Json | Output::Yaml | Output::Env) => {
             let findings: Vec<_> = scrub.findings.iter().map(finding_to_json).collect();
             let Scrub {
                 rows,
@@ -174,7 +174,7 @@ fn print_scrub(out: &mut dyn Write, output: Output, scrub: &Scrub) -> Result<(),
                 "rows": rows, "leaves": leaves, "untold": untold, "elsewhere": elsewhere, "missing_ledgers": missing,
                 "findings": findings,
             });
-            writeln!(out, "{document}")?;
+            output::write_document(out, form, &document)?;
         }
         Output::Table => {
             for Finding { row, fault, last } in &scrub.findings {
@@ -237,10 +237,10 @@ fn print_check(out: &mut dyn Write, output: Output, check: &Check) -> Result<(),
         findings,
     } = check;
     match output {
-        Output::Json => {
+        form @ (Output::Json | Output::Yaml | Output::Env) => {
             let findings: Vec<_> = findings.iter().map(misfitting_to_json).collect();
             let document = json!({"rows": rows, "leaves": leaves, "findings": findings});
-            writeln!(out, "{document}")?;
+            output::write_document(out, form, &document)?;
         }
         Output::Table => {
             for Misfitting { row, misfit } in findings {

@@ -1,10 +1,9 @@
 //! What every command starts from that asks a server in the native dialect.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 use strongroom_client::{Client, ClientError};
 use strongroom_secret::SecretText;
@@ -13,14 +12,38 @@ use strongroom_tlog::{Checkpoint, Hash, Note, VerifierKey, verify_consistency};
 use crate::cli::console::Console;
 use crate::cli::failure::Failure;
 use crate::cli::oo::{Context, Overrides};
+pub(super) use crate::cli::output::Output;
+use crate::cli::output::{self, Printer};
 
-/// How results are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Output {
-    /// For people
-    Table,
-    /// For programs
-    Json,
+/// Which server, for a command that needs no login.
+#[derive(Debug, Args)]
+pub(super) struct Server {
+    /// URL of the server [default: that of `oo login`]
+    #[arg(
+        long = "address",
+        value_name = "URL",
+        env = "STRONGROOM_ADDR",
+        hide_env_values = true
+    )]
+    address: Option<String>,
+    /// Trust these certificate authorities (PEM) instead of the system's
+    #[arg(long, value_name = "FILE", env = "STRONGROOM_CACERT", hide_env_values = true)]
+    ca_file: Option<PathBuf>,
+}
+
+impl Server {
+    /// The server, as somebody who has not proved who they are.
+    pub(super) fn stranger(self, console: Console) -> Result<(Client, Console), Failure> {
+        let overrides = Overrides {
+            environment: None,
+            url: self.address.filter(|url| !url.is_empty()),
+            token: None,
+            ca_file: self.ca_file,
+        };
+        let cx = Context::new(console, overrides, std::env::var_os("HOME"));
+        let url = cx.url()?;
+        Ok((cx.client(&url)?, cx.console))
+    }
 }
 
 /// Which server, and how its answers are printed. The token is STRONGROOM_TOKEN, or that of `oo login`
@@ -90,10 +113,14 @@ impl Remote {
 }
 
 impl Asked {
+    /// A printer of a list in the form that was asked for.
+    pub(super) fn printer<const N: usize>(&self, header: [&str; N]) -> Printer<N> {
+        Printer::new(self.output, header)
+    }
+
     /// Prints one JSON document on a line.
     pub(super) fn print_json(&mut self, document: &impl Serialize) -> Result<(), Failure> {
-        let text = serde_json::to_string(document).map_err(|error| Failure::of(&error))?;
-        Ok(writeln!(self.console.out, "{text}")?)
+        output::document(&mut self.console, Output::Json, document)
     }
 }
 

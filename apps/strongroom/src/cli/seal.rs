@@ -7,6 +7,7 @@ use std::io::Write;
 
 use clap::Args;
 use serde::Serialize;
+use serde_json::json;
 use strongroom_client::seal::{
     Initialized, NewInstance, Progress, RekeyStep, Rekeyed, RootStep, SealStatus, Unseal,
 };
@@ -14,6 +15,7 @@ use strongroom_secret::{SecretBuffer, SecretText};
 
 use crate::cli::console::Console;
 use crate::cli::failure::Failure;
+use crate::cli::output;
 use crate::cli::remote::{Asked, Output, Remote};
 
 /// Make the instance of a server that has none, and print its shares and its first credentials, once
@@ -148,11 +150,11 @@ impl Seal {
         let Asked {
             mut console, output, ..
         } = asked;
-        match output {
-            Output::Json => writeln!(console.out, "{{\"sealed\":true}}")?,
-            Output::Table => writeln!(console.out, "The server is sealed.")?,
+        if output == Output::Table {
+            writeln!(console.out, "The server is sealed.")?;
+            return Ok(());
         }
-        Ok(())
+        output::document(&mut console, output, &json!({ "sealed": true }))
     }
 }
 
@@ -177,13 +179,14 @@ impl Rekey {
         }
         if self.cancel {
             asked.client.cancel_rekey().await?;
-            return match asked.output {
-                Output::Json => asked.print_json(&serde_json::json!({ "cancelled": true })),
-                Output::Table => Ok(writeln!(
-                    asked.console.out,
-                    "The new shares are dropped; the old ones open the seal as before."
-                )?),
-            };
+            if asked.output != Output::Table {
+                let document = json!({ "cancelled": true });
+                return output::document(&mut asked.console, asked.output, &document);
+            }
+            return Ok(writeln!(
+                asked.console.out,
+                "The new shares are dropped; the old ones open the seal as before."
+            )?);
         }
         let Split { shares, threshold } = self.split;
         let rekeyed = asked.client.rekey(self.slot, shares, threshold).await?;
@@ -204,8 +207,8 @@ impl GenerateRoot {
 }
 
 fn print_status(asked: &mut Asked, status: &SealStatus) -> Result<(), Failure> {
-    if asked.output == Output::Json {
-        return asked.print_json(status);
+    if asked.output != Output::Table {
+        return output::document(&mut asked.console, asked.output, status);
     }
     let out = &mut asked.console.out;
     match (status.initialized, status.sealed) {
@@ -231,7 +234,7 @@ fn told(progress: &Progress) -> String {
 }
 
 fn print_initialized(asked: &mut Asked, made: &Initialized, split: Split) -> Result<(), Failure> {
-    if asked.output == Output::Json {
+    if asked.output != Output::Table {
         #[derive(Serialize)]
         struct Document<'a> {
             shares: Vec<&'a str>,
@@ -271,7 +274,7 @@ fn print_initialized(asked: &mut Asked, made: &Initialized, split: Split) -> Res
 }
 
 fn print_rekeyed(asked: &mut Asked, rekeyed: &Rekeyed, split: Split) -> Result<(), Failure> {
-    if asked.output == Output::Json {
+    if asked.output != Output::Table {
         #[derive(Serialize)]
         struct Document<'a> {
             old: u32,
@@ -298,8 +301,8 @@ fn print_rekeyed(asked: &mut Asked, rekeyed: &Rekeyed, split: Split) -> Result<(
 }
 
 fn print_rekey_step(asked: &mut Asked, step: &RekeyStep) -> Result<(), Failure> {
-    if asked.output == Output::Json {
-        return asked.print_json(step);
+    if asked.output != Output::Table {
+        return output::document(&mut asked.console, asked.output, step);
     }
     let out = &mut asked.console.out;
     if let Some(progress) = &step.progress {
@@ -315,7 +318,7 @@ fn print_rekey_step(asked: &mut Asked, step: &RekeyStep) -> Result<(), Failure> 
 }
 
 fn print_root_step(asked: &mut Asked, step: &RootStep) -> Result<(), Failure> {
-    if asked.output == Output::Json {
+    if asked.output != Output::Table {
         #[derive(Serialize)]
         struct Document<'a> {
             progress: Option<&'a Progress>,
@@ -345,7 +348,7 @@ fn texts(secrets: &[SecretText]) -> Vec<&str> {
     secrets.iter().map(SecretText::expose).collect()
 }
 
-/// Prints one JSON document that holds secrets on a line, through memory that is wiped.
+/// Prints one JSON document that holds secrets on a line, through memory that is wiped. JSON is YAML, too.
 fn print_secret_json(asked: &mut Asked, document: &impl Serialize) -> Result<(), Failure> {
     let mut line = SecretBuffer::with_capacity(4096);
     serde_json::to_writer(&mut line, document).map_err(|error| Failure::of(&error))?;

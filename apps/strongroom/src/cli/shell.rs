@@ -3,15 +3,34 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
+use strongroom_secret::SecretBuffer;
+
 /// `word` as one word of a shell command.
 #[must_use]
 pub fn quote(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "%+,-./:=@_".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
+    if is_plain(word) {
         word.to_owned()
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
+}
+
+/// Writes `word` as one word of a shell command, in memory that is wiped.
+pub(crate) fn quote_into(out: &mut SecretBuffer, word: &str) {
+    if is_plain(word) {
+        return out.extend(word.as_bytes());
+    }
+    out.extend(b"'");
+    for (index, part) in word.split('\'').enumerate() {
+        out.extend(if index == 0 { b"" } else { br"'\''" });
+        out.extend(part.as_bytes());
+    }
+    out.extend(b"'");
+}
+
+fn is_plain(word: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "%+,-./:=@_".contains(c);
+    !word.is_empty() && word.chars().all(is_plain)
 }
 
 /// How `program` is called in a shell with `search_path` as its `$PATH`: by its bare name if that finds it.
@@ -42,6 +61,9 @@ mod tests {
             ("it's", r"'it'\''s'"),
         ] {
             assert_eq!(quote(word), quoted);
+            let mut buffer = SecretBuffer::default();
+            quote_into(&mut buffer, word);
+            assert_eq!(buffer.into_public(), quoted.as_bytes());
         }
         for special in ["$HOME", "`id`", "a;b", "~/x", "a\nb", "*"] {
             assert!(quote(special).starts_with('\''), "{special}");

@@ -11,7 +11,8 @@ use strongroom_secret::{SecretText, ct_eq};
 use crate::cli::console::Console;
 use crate::cli::exit;
 use crate::cli::failure::Failure;
-use crate::cli::remote::{Asked, Output, Remote};
+use crate::cli::output::{self, Output};
+use crate::cli::remote::{Asked, Remote};
 use crate::cli::table::Table;
 use crate::cli::time::rfc3339;
 use crate::cli::unseal::Unseal;
@@ -139,8 +140,8 @@ impl Slots {
             Self::Remove(remove) => {
                 let mut asked = remove.remote.open(console).await?;
                 let removed = asked.client.remove_slot(remove.id).await?;
-                if asked.output == Output::Json {
-                    return asked.print_json(&removed);
+                if asked.output != Output::Table {
+                    return output::document(&mut asked.console, asked.output, &removed);
                 }
                 let Asked { console, .. } = &mut asked;
                 writeln!(console.out, "Slot {} is removed.", removed.slot.id)?;
@@ -243,8 +244,8 @@ impl CheckArgs {
         let mut asked = self.remote.open(console).await?;
         if let Some(id) = self.drill {
             let drilled = asked.client.drill_slot(id, given.as_ref()).await?;
-            if asked.output == Output::Json {
-                return asked.print_json(&drilled);
+            if asked.output != Output::Table {
+                return output::document(&mut asked.console, asked.output, &drilled);
             }
             let (rows, workspaces) = (drilled.rows, drilled.workspaces);
             writeln!(
@@ -259,8 +260,8 @@ impl CheckArgs {
 }
 
 fn print_slots(asked: &mut Asked, slots: &[Slot]) -> Result<(), Failure> {
-    if asked.output == Output::Json {
-        return asked.print_json(&json!({ "slots": slots }));
+    if asked.output != Output::Table {
+        return output::document(&mut asked.console, asked.output, &json!({ "slots": slots }));
     }
     let mut table = Table::new(["SLOT", "KIND", "OPENS BY", "LABEL", "MADE", "STATE"]);
     for slot in slots {
@@ -287,7 +288,8 @@ fn print_added(asked: &mut Asked, added: &Added) -> Result<(), Failure> {
     let Asked { console, output, .. } = asked;
     let shares = || added.shares.iter().map(SecretText::expose);
     match output {
-        Output::Json => {
+        // Shares are secrets, and this is written from memory that is wiped. JSON is YAML, too.
+        Output::Json | Output::Yaml | Output::Env => {
             #[derive(serde::Serialize)]
             struct Document<'a> {
                 slot: &'a Slot,
@@ -323,7 +325,9 @@ fn print_added(asked: &mut Asked, added: &Added) -> Result<(), Failure> {
 
 fn print_checks(asked: &mut Asked, checks: &[Check]) -> Result<(), Failure> {
     match asked.output {
-        Output::Json => asked.print_json(&json!({ "checks": checks }))?,
+        form @ (Output::Json | Output::Yaml | Output::Env) => {
+            output::document(&mut asked.console, form, &json!({ "checks": checks }))?;
+        }
         Output::Table => {
             let mut table = Table::new(["SLOT", "KIND", "LABEL", "TRIAL"]);
             for check in checks {

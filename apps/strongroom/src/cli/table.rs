@@ -2,8 +2,14 @@
 
 use std::io::{self, Write};
 
+use strongroom_secret::SecretBuffer;
 use zeroize::Zeroizing;
 
+use crate::cli::console::Console;
+
+/// SGR (ECMA-48, 8.3.117): bold, and back.
+const BOLD: &[u8] = b"\x1b[1m";
+const NORMAL: &[u8] = b"\x1b[0m";
 const GAP: usize = 3;
 
 /// A table of `N` columns. Cells may hold secrets: they are wiped.
@@ -20,6 +26,21 @@ impl<const N: usize> Table<N> {
 
     pub(crate) fn row(&mut self, cells: [&str; N]) {
         self.rows.push(cells.map(escaped));
+    }
+
+    /// Writes the table for whoever reads `console`'s results.
+    pub(crate) fn print(&self, console: &mut Console) -> io::Result<()> {
+        if !console.colour {
+            return self.write(&mut *console.out);
+        }
+        let mut plain = SecretBuffer::default();
+        self.write(&mut plain)?;
+        let end = plain.expose().iter().position(|byte| *byte == b'\n');
+        let (header, rows) = plain.expose().split_at(end.unwrap_or_default());
+        console.out.write_all(BOLD)?;
+        console.out.write_all(header)?;
+        console.out.write_all(NORMAL)?;
+        console.out.write_all(rows)
     }
 
     pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {

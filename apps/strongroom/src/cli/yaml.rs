@@ -9,12 +9,14 @@ pub(crate) enum Yaml<'a> {
     Text(&'a str),
     /// Texts on one line: `["a", "b"]`.
     Flow(Vec<&'a str>),
+    /// A number, `true`, `false` or `null`.
+    Plain(String),
     /// A mapping with keys of ours, which are plain words.
-    Fields(Vec<(&'static str, Yaml<'a>)>),
+    Fields(Vec<(&'a str, Yaml<'a>)>),
     /// A mapping with keys from outside.
     Named(Vec<(&'a str, Yaml<'a>)>),
     /// A list of mappings with keys of ours.
-    List(Vec<Vec<(&'static str, Yaml<'a>)>>),
+    List(Vec<Vec<(&'a str, Yaml<'a>)>>),
 }
 
 impl Yaml<'_> {
@@ -33,7 +35,7 @@ impl Yaml<'_> {
     /// Whether it takes lines of its own.
     fn is_block(&self) -> bool {
         match self {
-            Self::Text(_) | Self::Flow(_) => false,
+            Self::Text(_) | Self::Plain(_) | Self::Flow(_) => false,
             Self::Fields(fields) => !fields.is_empty(),
             Self::Named(entries) => !entries.is_empty(),
             Self::List(items) => !items.is_empty(),
@@ -63,6 +65,7 @@ impl Writer {
     fn inline(&mut self, yaml: &Yaml<'_>) {
         match yaml {
             Yaml::Text(text) => self.quoted(text),
+            Yaml::Plain(text) => self.put(text),
             Yaml::Flow(texts) => self.flow(texts),
             Yaml::Fields(_) | Yaml::Named(_) => self.put("{}"),
             Yaml::List(_) => self.put("[]"),
@@ -71,7 +74,7 @@ impl Writer {
 
     fn block(&mut self, yaml: &Yaml<'_>, indent: usize) {
         match yaml {
-            Yaml::Text(_) | Yaml::Flow(_) => {}
+            Yaml::Text(_) | Yaml::Plain(_) | Yaml::Flow(_) => {}
             Yaml::Fields(fields) => self.fields(fields, indent, ""),
             Yaml::Named(entries) => self.named(entries, indent),
             Yaml::List(items) => items

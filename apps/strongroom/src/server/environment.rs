@@ -78,7 +78,7 @@ impl Environment {
 }
 
 /// Where the key file of a slot of `instance` is: that of slot 1, which the first start makes, goes without its number.
-pub(super) fn key_file(key_dir: &Path, instance: InstanceId, slot: u32) -> PathBuf {
+pub(crate) fn key_file(key_dir: &Path, instance: InstanceId, slot: u32) -> PathBuf {
     key_dir.join(match slot {
         1 => format!("{instance}.key"),
         slot => format!("{instance}-{slot}.key"),

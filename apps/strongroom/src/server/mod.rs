@@ -7,6 +7,7 @@ pub mod greeting;
 mod keys;
 pub mod listen;
 pub mod operations;
+mod overdue;
 mod premises;
 mod reserve;
 pub mod shutdown;
@@ -121,9 +122,16 @@ impl Server {
         let Booted { house, premises, .. } = &booted;
 
         let space = premises.foundations.space.clone();
-        let mut registry = operations::registry(space.clone(), premises.health.clone());
+        let mut registry = operations::registry(
+            space.clone(),
+            premises.health.clone(),
+            premises.tally.overdue.subscribe(),
+        );
         registry.register_collector(Box::new(operations::Seal(house.clone())));
         registry.register_collector(Box::new(premises.followers.clone()));
+        if !config.webhooks.is_empty() {
+            registry.register_collector(Box::new(premises.tally.given_up.clone()));
+        }
         let metrics = HttpMetrics::register(&mut registry);
         let instruments = Instruments { clock, rng, metrics };
         let dialects = dialects(house, instruments);

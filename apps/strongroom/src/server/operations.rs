@@ -18,10 +18,11 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
-use strongroom_core::Space;
 use strongroom_core::house::House;
 use strongroom_core::slots::SlotHealth;
+use strongroom_core::{OverdueList, Space};
 use strongroom_dialect_kit::{Caller, Peer, Route};
+use tokio::sync::watch;
 use tower::ServiceExt;
 
 /// The media type of OpenMetrics 1.0.
@@ -36,13 +37,18 @@ pub struct Operations {
     pub is_ready: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
-/// A registry that has the metrics of the process and of the disk, for others to add theirs.
+/// A registry that has the metrics of the process, of the disk and of overdue secrets, for others to add theirs.
 #[must_use]
-pub fn registry(space: Arc<Space>, slots: Arc<SlotHealth>) -> Registry {
+pub fn registry(
+    space: Arc<Space>,
+    slots: Arc<SlotHealth>,
+    overdue: watch::Receiver<OverdueList>,
+) -> Registry {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Process));
     registry.register_collector(Box::new(Disk(space)));
     registry.register_collector(Box::new(Slots(slots)));
+    registry.register_collector(Box::new(OverdueSecrets(overdue)));
     registry
 }
 
@@ -182,6 +188,20 @@ impl Collector for Disk {
     }
 }
 
+/// How many secrets are overdue, as of the last look.
+#[derive(Debug)]
+struct OverdueSecrets(watch::Receiver<OverdueList>);
+
+impl Collector for OverdueSecrets {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let count = u64::try_from(self.0.borrow().len()).unwrap_or(u64::MAX);
+        let gauge = ConstGauge::new(count);
+        let help = "Secrets that have expired or should have got a new value; 10,000 at most are counted";
+        let name = "strongroom_secrets_overdue";
+        gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
+    }
+}
+
 /// proc_pid_statm(5): the second field is the resident set, in pages.
 fn resident_bytes() -> Option<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
@@ -216,7 +236,11 @@ mod tests {
 
     async fn ask(path: &str, peer: &str, is_ready: bool) -> (StatusCode, String) {
         let operations = Operations {
-            metrics: Arc::new(registry(Arc::default(), Arc::default())),
+            metrics: Arc::new(registry(
+                Arc::default(),
+                Arc::default(),
+                watch::channel(OverdueList::default()).1,
+            )),
             is_ready: Arc::new(move || is_ready),
         };
         let peer: SocketAddr = peer.parse().unwrap();

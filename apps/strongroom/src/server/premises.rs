@@ -9,7 +9,7 @@ use strongroom_base::{InstanceId, limits};
 use strongroom_core::house::{Site, SiteError};
 use strongroom_core::slots::{SealParts, SealSlots, SlotHealth};
 use strongroom_core::superblock::{Superblock, slots_key};
-use strongroom_core::{Core, Engines, Foundations, NewInstance, Node, Room, Settings};
+use strongroom_core::{Core, Engines, Foundations, NewInstance, Node, Room, Settings, Strictness};
 use strongroom_engine_static::StaticEngine;
 use strongroom_followers::{FollowerMetrics, Followers};
 use strongroom_seal::{Reach, SealError, Slots};
@@ -18,7 +18,8 @@ use tokio::task::AbortHandle;
 use super::boot::BootError;
 use super::data_dir::{DataDir, DataDirError, Seat, copy_slots};
 use super::keys::Keys;
-use crate::config::Config;
+use super::overdue::{self, Tally, Telling};
+use crate::config::{Config, RefuseOverdue};
 
 /// What stays when the seal closes.
 pub(super) struct Premises {
@@ -32,12 +33,15 @@ pub(super) struct Premises {
     pub(super) health: Arc<SlotHealth>,
     /// What the metrics tell of those who follow the ledger.
     pub(super) followers: FollowerMetrics,
+    /// What they tell of what is overdue.
+    pub(super) tally: Tally,
     tenants: Mutex<Option<Tenants>>,
 }
 
 /// What runs as long as the instance is open.
 struct Tenants {
     _followers: Followers,
+    _telling: Telling,
     slot_checks: AbortHandle,
 }
 
@@ -62,6 +66,7 @@ impl Premises {
             accept_restored: Mutex::new(config.accept_restored.clone()),
             health: Arc::default(),
             followers: FollowerMetrics::default(),
+            tally: Tally::default(),
             tenants: Mutex::default(),
         })
     }
@@ -135,9 +140,11 @@ impl Premises {
             self.data_dir.path(),
             &self.followers,
         )?;
+        let telling = overdue::start(core, &self.config.webhooks, &self.tally)?;
         let slot_checks = tokio::spawn(check_slots(slots)).abort_handle();
         *self.tenants() = Some(Tenants {
             _followers: followers,
+            _telling: telling,
             slot_checks,
         });
         Ok(())
@@ -162,6 +169,11 @@ impl Premises {
         Settings {
             open_registration: self.config.open_registration,
             is_secure: !has_weak_key,
+            strictness: match self.config.refuse_overdue {
+                RefuseOverdue::Never => Strictness::Serve,
+                RefuseOverdue::Expired => Strictness::RefuseExpired,
+                RefuseOverdue::All => Strictness::RefuseOverdue,
+            },
         }
     }
 
@@ -249,7 +261,10 @@ async fn join(data_dir: &DataDir, foundations: &Foundations, root: &RootKey) -> 
 
 /// The engines of this program.
 fn engines(slots: &SealSlots) -> Engines {
-    Engines::new(StaticEngine).with(StaticEngine).with(slots.clone())
+    Engines::new(StaticEngine)
+        .tending(StaticEngine)
+        .with(StaticEngine)
+        .with(slots.clone())
 }
 
 /// Tries the slots that open unattended, now and once a day: what opens the instance may be lost long before the next

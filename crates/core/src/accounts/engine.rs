@@ -3,9 +3,9 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use strongroom_auth_password::{LoginError, Passwords, SetError};
+use strongroom_auth_password::{LoginError, Passwords};
 use strongroom_base::{LeaseId, Slug, Timestamp, WorkspaceId, limits};
-use strongroom_identity::{Principal, Session, SessionKey, Sessions};
+use strongroom_identity::{Invitations, Principal, Session, SessionKey, Sessions};
 use strongroom_lease::Term;
 use strongroom_ledger::Outcome;
 use strongroom_policy::{Role, Subject};
@@ -17,6 +17,7 @@ use super::ops::{
     Account, Describe, IsSecure, Login, Malformed, MintRoot, Minted, PublicKey, PublicKeyPem, Refresh,
     Register, SessionFacts, WhoAmI,
 };
+use super::people::password_refused;
 use crate::instance::{Settings, UNNAMED_APP};
 use crate::mounts::Mounts;
 use crate::tokens::{TokenForm, TokenKey, random_text};
@@ -28,6 +29,7 @@ const RECOVERY_SLUG: usize = 8;
 pub struct Accounts {
     pub(crate) passwords: Passwords,
     pub(crate) sessions: Sessions,
+    pub(crate) invitations: Invitations,
     pub(crate) mounts: Arc<Mounts>,
     pub(crate) token_key: TokenKey,
     pub(crate) settings: Settings,
@@ -89,11 +91,7 @@ impl Accounts {
         self.passwords
             .set(&mut change, principal.id, op.password, permit.rng())
             .await
-            .map_err(|error| match error {
-                SetError::Length => Error::invalid("password", error),
-                SetError::Busy { retry_after } => Error::RateLimited { retry_after },
-                SetError::Barrier(error) => error.into(),
-            })?;
+            .map_err(password_refused)?;
         note_slug(permit, &slug);
         let minted = self
             .welcome(permit, change, &principal, &op.host, device, op.form)
@@ -252,7 +250,7 @@ impl Accounts {
         self.mint(
             permit,
             change,
-            &principal.subject(),
+            &permit.directory().subject(principal).await?,
             workspace,
             &mount,
             device,
@@ -312,17 +310,17 @@ impl Accounts {
     }
 }
 
-fn note_slug(permit: &Permit, slug: &Slug) {
+pub(super) fn note_slug(permit: &Permit, slug: &Slug) {
     permit
         .record()
         .add(|record| record.touch(format!("users/{slug}")));
 }
 
-fn parse_slug(text: &str) -> Result<Slug, Error> {
+pub(super) fn parse_slug(text: &str) -> Result<Slug, Error> {
     Slug::new(text).map_err(|error| Error::invalid("slug", error))
 }
 
-fn label(field: &str, text: String) -> Result<String, Error> {
+pub(super) fn label(field: &str, text: String) -> Result<String, Error> {
     if text.len() > limits::LABEL_BYTES || text.chars().any(char::is_control) {
         let why = format!(
             "must be at most {} bytes without control characters",
@@ -333,6 +331,6 @@ fn label(field: &str, text: String) -> Result<String, Error> {
     Ok(text)
 }
 
-fn no_caller() -> Error {
+pub(super) fn no_caller() -> Error {
     Error::internal("the gate gave a permit without a caller")
 }

@@ -1,7 +1,10 @@
 //! Accounts and sessions: what every dialect's login, registration and *who am I* come to.
 
 mod engine;
+mod invitations;
 mod ops;
+mod people;
+mod people_ops;
 
 pub use engine::Accounts;
 pub use ops::{
@@ -9,3 +12,8 @@ pub use ops::{
     SessionFacts, WhoAmI,
 };
 pub(crate) use ops::{MintRoot, RootProof};
+pub use people_ops::{
+    AcceptInvitation, AddPrincipal, Invitation, Invite, ListPrincipals, ListTokens, PrincipalFacts,
+    PrincipalPage, RevokeToken, Revoked, SetMembership, SetStanding, TokenFacts, TokenPage,
+};
+pub use strongroom_identity::{PrincipalKind, Standing};

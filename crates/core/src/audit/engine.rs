@@ -116,11 +116,10 @@ impl Audit {
         let facts = &first.facts;
         let then = first.fields.as_ref().and_then(|fields| fields.slug.clone());
         let subject = match facts.principal {
-            Some(id) => permit
-                .directory()
-                .by_id(id)
-                .await?
-                .map(|found| found.record.subject()),
+            Some(id) => match permit.directory().by_id(id).await? {
+                Some(found) => Some(permit.directory().subject(&found.record).await?),
+                None => None,
+            },
             None => None,
         };
         let mut refusals = Vec::new();
@@ -242,11 +241,17 @@ impl Audit {
         let Some(path) = path else { return Ok(None) };
         let capability = match reason {
             Reason::NotListed(capability) => capability,
+            Reason::Lapsed(_) => Capability::Read,
             _ => Capability::Write,
         };
         Ok(match self.judge.rules(permit, path).await? {
-            Rules::Secret { lists, owner } => {
-                Some(decide(subject, capability, Resource::Secret { lists: &lists, owner }).is_ok())
+            Rules::Secret { lists, owner, lapse } => {
+                let resource = Resource::Secret {
+                    lists: &lists,
+                    owner,
+                    lapse,
+                };
+                Some(decide(subject, capability, resource).is_ok())
             }
             Rules::Free(name) => Some(decide(subject, capability, Resource::FreeName(&name)).is_ok()),
             Rules::Hidden => None,
@@ -280,7 +285,10 @@ impl Audit {
 /// What a denial for `reason` can have been about. A refusal ends a request, so it is about the path that came last;
 /// `None` where it was about no row at all.
 fn about<'p>(reason: Reason, outcome: &str, paths: &'p [String]) -> Vec<Option<&'p String>> {
-    let is_about_rows = matches!(reason, Reason::NotListed(_) | Reason::ForeignPrefix);
+    let is_about_rows = matches!(
+        reason,
+        Reason::NotListed(_) | Reason::ForeignPrefix | Reason::Lapsed(_)
+    );
     match paths.last() {
         last @ Some(_) if is_about_rows && outcome == DENIED => vec![last],
         Some(_) if is_about_rows => paths.iter().map(Some).collect(),

@@ -131,7 +131,9 @@ impl Atlas {
             let name = path.strip_prefix(mount).and_then(|rest| rest.strip_prefix('/'));
             if let Some(Ok(name)) = name.map(Name::from_path) {
                 let view = self.barrier.view(*workspace, *id).await?;
-                keys.push(view.named(&name)?.as_bytes().to_vec());
+                for view in [view.aside(), view] {
+                    keys.push(view.named(&name)?.as_bytes().to_vec());
+                }
             }
         }
         Ok(keys)
@@ -142,6 +144,9 @@ impl Atlas {
             (.., Some(path)) => path.clone(),
             (WorkspaceId::SYSTEM, strongroom_identity::SLUGS, _) => "slugs".to_owned(),
             (WorkspaceId::SYSTEM, PATHS, _) => "mounts".to_owned(),
+            (_, mount, _) if mount.is_aside() => {
+                format!("removed from {}", self.mount(workspace, mount.home()))
+            }
             (_, mount, _) => format!("mount {}", mount.0),
         }
     }

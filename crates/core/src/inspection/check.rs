@@ -216,7 +216,7 @@ async fn read(keepers: &[Box<dyn RowKeeper>], atlas: &Atlas, key: &[u8], row: Ro
 fn mount_of(place: &Place) -> Option<StorageKey> {
     match place {
         Place::Name { workspace, mount, .. } if *workspace != WorkspaceId::SYSTEM => {
-            Some(mount_key(*workspace, *mount))
+            Some(mount_key(*workspace, mount.home()))
         }
         _ => None,
     }

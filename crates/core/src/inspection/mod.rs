@@ -12,7 +12,7 @@ use std::sync::Arc;
 use strongroom_auth_password::Passwords;
 use strongroom_barrier::{Barrier, BarrierError, RootKey};
 use strongroom_base::{MountId, WorkspaceId};
-use strongroom_identity::{Directory, SLUGS, Sessions};
+use strongroom_identity::{Directory, Invitations, SLUGS, Sessions};
 use strongroom_ledger::{Log, ReplayError, VerifyError, replay};
 use strongroom_sdk::RowKeeper;
 use strongroom_storage::{Storage, Unavailable};
@@ -132,6 +132,7 @@ async fn keepers(
     let directory = Directory::new(slugs.clone());
     let mut keepers = engines;
     keepers.push(Box::new(Sessions::new(slugs.clone())));
+    keepers.push(Box::new(Invitations::new(slugs.clone())));
     keepers.push(Box::new(directory.clone()));
     keepers.push(Box::new(Passwords::new(slugs, directory)));
     keepers.push(Box::new(MountRows(

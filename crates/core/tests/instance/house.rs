@@ -8,7 +8,8 @@ use strongroom_core::accounts::{Login, Register};
 use strongroom_core::inspection::Inspection;
 use strongroom_core::superblock::Superblock;
 use strongroom_core::{
-    Core, Credential, Engines, Foundations, NewInstance, Node, OpenError, Request, Settings, TokenForm,
+    Core, Credential, Engines, Foundations, NewInstance, Node, OpenError, OverdueSecret, Request, Settings,
+    Strictness, TokenForm,
 };
 use strongroom_engine_static::StaticEngine;
 use strongroom_ledger::Journal;
@@ -24,6 +25,7 @@ const BIRTH: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 const SETTINGS: Settings = Settings {
     open_registration: true,
     is_secure: true,
+    strictness: Strictness::RefuseOverdue,
 };
 const PASSWORD: &str = "correct horse battery";
 
@@ -88,7 +90,10 @@ impl House {
             admin: Slug::new("admin").unwrap(),
             password: SecretText::new(PASSWORD.to_owned()),
         };
-        let engines = Engines::new(StaticEngine).with(sealed).with(StaticEngine);
+        let engines = Engines::new(StaticEngine)
+            .tending(StaticEngine)
+            .with(sealed)
+            .with(StaticEngine);
         let core = Core::create(foundations, new, SETTINGS, engines).await.unwrap();
         Self {
             clock,
@@ -194,6 +199,27 @@ impl House {
     pub(crate) async fn call<O: Op>(&self, token: &str, op: O) -> Result<O::Outcome, Error> {
         self.ask(Credential::Token(SecretText::new(token.to_owned())), op)
             .await
+    }
+
+    /// Does what is due, and gives what is overdue.
+    pub(crate) async fn tend(&self) -> Vec<OverdueSecret> {
+        self.core.tend().await.unwrap();
+        self.core.overdue().borrow().to_vec()
+    }
+
+    /// How many rows the secrets of the default workspace have, named and ordered.
+    pub(crate) async fn rows_of_secrets(&self) -> usize {
+        let mut count = 0;
+        for plane in [2, 3] {
+            let workspace = vec![plane, 0, 0, 0, 1]..vec![plane, 0, 0, 0, 2];
+            count += self
+                .storage
+                .keys(workspace, None, usize::MAX)
+                .await
+                .unwrap()
+                .len();
+        }
+        count
     }
 
     /// The token of a new session of `slug`.

@@ -14,6 +14,7 @@ mod keys;
 mod lists;
 mod meddled;
 mod nodes;
+mod overdue;
 mod preconditions;
 mod search;
 mod sessions;

@@ -8,8 +8,8 @@ use strongroom_dialect_kit::Caller;
 use crate::error::ErrorReply;
 use crate::routes::routes;
 use crate::wire::access::{
-    ExplainReply, ExplainRequest, ReviewReply, ReviewRequest, SearchReply, SearchRequest, WhoCanReply,
-    WhoCanRequest,
+    AskReply, AskRequest, ExplainReply, ExplainRequest, RequestsReply, RequestsRequest, ReviewReply,
+    ReviewRequest, SearchReply, SearchRequest, WhoCanReply, WhoCanRequest,
 };
 use crate::wire::account::{LoginRequest, TokenReply, WhoAmIReply};
 use crate::wire::audit::{
@@ -20,6 +20,14 @@ use crate::wire::keys::{KeysReply, RotatedReply};
 use crate::wire::operator::{
     CancelledReply, ConfirmRequest, InitReply, InitRequest, RecoverReply, RecoverRequest, RekeyReply,
     RekeyRequest, RekeyStepReply, SealedReply, StatusReply, UnsealRequest,
+};
+use crate::wire::people::{
+    AcceptRequest, AddRequest, InvitationReply, MembershipRequest, PrincipalReply, PrincipalsReply,
+    PrincipalsRequest, RevokeReply, RevokeRequest, SlugRequest, TokensReply, TokensRequest,
+};
+use crate::wire::secrets::{
+    AnnotateRequest, FactsReply, ListReply, ListRequest, NameRequest, PutRequest, ReadReply, ReadRequest,
+    RemoveReply, RemoveRequest, RollbackRequest, StaleRequest, VersionReply,
 };
 use crate::wire::slots::{
     AddSlotRequest, AddedReply, CheckSlotsRequest, ChecksReply, DrillSlotRequest, DrilledReply,
@@ -83,144 +91,285 @@ pub fn document() -> Value {
 }
 
 fn entry(template: &str, schemas: &mut SchemaGenerator) -> Option<Entry> {
-    let mut entry =
-        |summary, request: fn(&mut SchemaGenerator) -> Value, reply: fn(&mut SchemaGenerator) -> Value| {
-            Some(Entry {
-                summary,
-                request: Some(request(schemas)).filter(|schema| !schema.is_null()),
-                reply: Some(reply(schemas)).filter(|schema| !schema.is_null()),
-            })
-        };
-    let none = |_: &mut SchemaGenerator| Value::Null;
-    match template.strip_prefix(crate::PREFIX)? {
-        "/openapi.json" => entry("This document", none, none),
-        "/login" => entry(
+    let path = template.strip_prefix(crate::PREFIX)?;
+    let rooms = [sessions, audit, access, people, secrets, keys, slots, seal];
+    let (summary, request, reply) = rooms.into_iter().find_map(|about| about(path))?;
+    Some(Entry {
+        summary,
+        request: Some(request(schemas)).filter(|schema| !schema.is_null()),
+        reply: Some(reply(schemas)).filter(|schema| !schema.is_null()),
+    })
+}
+
+/// What makes the schema of a body.
+type Schema = fn(&mut SchemaGenerator) -> Value;
+
+/// There is no body.
+fn none(_: &mut SchemaGenerator) -> Value {
+    Value::Null
+}
+
+fn sessions(path: &str) -> Option<(&'static str, Schema, Schema)> {
+    Some(match path {
+        "/openapi.json" => ("This document", none, none),
+        "/login" => (
             "Log in with a password",
             schema::<LoginRequest>,
             schema::<TokenReply>,
         ),
-        "/whoami" => entry("Who the token is of", none, schema::<WhoAmIReply>),
-        "/audit/leaves" => entry(
+        "/whoami" => ("Who the token is of", none, schema::<WhoAmIReply>),
+        _ => return None,
+    })
+}
+
+fn audit(path: &str) -> Option<(&'static str, Schema, Schema)> {
+    Some(match path {
+        "/audit/leaves" => (
             "Leaves of the audit ledger",
             schema::<LeavesRequest>,
             schema::<LeavesReply>,
         ),
-        "/audit/request" => entry(
+        "/audit/request" => (
             "The leaves of one request",
             schema::<RequestRequest>,
             schema::<RequestReply>,
         ),
-        "/audit/proof" => entry(
+        "/audit/proof" => (
             "The proof that a leaf is in the ledger",
             schema::<ProofRequest>,
             schema::<ProofReply>,
         ),
-        "/audit/growth" => entry(
+        "/audit/growth" => (
             "The newest checkpoint, and the proof that it continues an older tree",
             schema::<GrowthRequest>,
             schema::<GrowthReply>,
         ),
-        "/access/explain" => entry(
+        _ => return None,
+    })
+}
+
+fn access(path: &str) -> Option<(&'static str, Schema, Schema)> {
+    Some(match path {
+        "/access/explain" => (
             "Why a request was refused, for admins and owners",
             schema::<ExplainRequest>,
             schema::<ExplainReply>,
         ),
-        "/access/who-can" => entry(
+        "/access/who-can" => (
             "Who may do something to a secret, for admins and its owner",
             schema::<WhoCanRequest>,
             schema::<WhoCanReply>,
         ),
-        "/access/review" => entry(
+        "/access/request" => (
+            "Ask the owner of a secret for access to it",
+            schema::<AskRequest>,
+            schema::<AskReply>,
+        ),
+        "/access/requests" => (
+            "The requests for access that wait for the caller",
+            schema::<RequestsRequest>,
+            schema::<RequestsReply>,
+        ),
+        "/access/review" => (
             "What is odd about who may read what, for admins",
             schema::<ReviewRequest>,
             schema::<ReviewReply>,
         ),
-        "/secrets/search" => entry(
+        _ => return None,
+    })
+}
+
+fn people(path: &str) -> Option<(&'static str, Schema, Schema)> {
+    Some(match path {
+        "/principals/add" => (
+            "Make an account, for admins",
+            schema::<AddRequest>,
+            schema::<PrincipalReply>,
+        ),
+        "/principals/list" => (
+            "Who there is, for admins",
+            schema::<PrincipalsRequest>,
+            schema::<PrincipalsReply>,
+        ),
+        "/principals/disable" => (
+            "Keep a principal from logging in and end its sessions, for admins",
+            schema::<SlugRequest>,
+            schema::<PrincipalReply>,
+        ),
+        "/principals/enable" => (
+            "Let a principal log in again, for admins",
+            schema::<SlugRequest>,
+            schema::<PrincipalReply>,
+        ),
+        "/groups/join" => (
+            "Take a user or service into a group, for admins",
+            schema::<MembershipRequest>,
+            schema::<PrincipalReply>,
+        ),
+        "/groups/leave" => (
+            "Take a user or service out of a group, for admins",
+            schema::<MembershipRequest>,
+            schema::<PrincipalReply>,
+        ),
+        "/invitations/create" => (
+            "Invite somebody to an account, for admins",
+            schema::<SlugRequest>,
+            schema::<InvitationReply>,
+        ),
+        "/invitations/accept" => (
+            "Make the account that one was invited to",
+            schema::<AcceptRequest>,
+            schema::<PrincipalReply>,
+        ),
+        "/tokens/list" => (
+            "The caller's tokens, or for admins those of others, named without them",
+            schema::<TokensRequest>,
+            schema::<TokensReply>,
+        ),
+        "/tokens/revoke" => (
+            "Revoke a token of the caller, or for admins of others",
+            schema::<RevokeRequest>,
+            schema::<RevokeReply>,
+        ),
+        _ => return None,
+    })
+}
+
+fn secrets(path: &str) -> Option<(&'static str, Schema, Schema)> {
+    Some(match path {
+        "/secrets/read" => (
+            "The value of a secret, or of an earlier version of it",
+            schema::<ReadRequest>,
+            schema::<ReadReply>,
+        ),
+        "/secrets/put" => (
+            "Create a secret, or give it a new value",
+            schema::<PutRequest>,
+            schema::<VersionReply>,
+        ),
+        "/secrets/rollback" => (
+            "Make a new version with the value of an earlier one",
+            schema::<RollbackRequest>,
+            schema::<VersionReply>,
+        ),
+        "/secrets/remove" => (
+            "Remove a secret, to be had back for 30 days or for good",
+            schema::<RemoveRequest>,
+            schema::<RemoveReply>,
+        ),
+        "/secrets/undelete" => (
+            "Have a removed secret back",
+            schema::<NameRequest>,
+            schema::<VersionReply>,
+        ),
+        "/secrets/describe" => (
+            "What is known of a secret beside its value",
+            schema::<NameRequest>,
+            schema::<FactsReply>,
+        ),
+        "/secrets/annotate" => (
+            "Change what is said of a secret beside its value",
+            schema::<AnnotateRequest>,
+            schema::<VersionReply>,
+        ),
+        "/secrets/stale" => (
+            "The secrets that are overdue and that the caller may read, longest first",
+            schema::<StaleRequest>,
+            schema::<ListReply>,
+        ),
+        "/secrets/list" => (
+            "The secrets that the caller may read, without their values",
+            schema::<ListRequest>,
+            schema::<ListReply>,
+        ),
+        "/secrets/search" => (
             "Names that the caller may read",
             schema::<SearchRequest>,
             schema::<SearchReply>,
         ),
-        "/keys" => entry(
+        _ => return None,
+    })
+}
+
+fn keys(path: &str) -> Option<(&'static str, Schema, Schema)> {
+    Some(match path {
+        "/keys" => (
             "The keys, and how far a rewrap has come, for admins",
             none,
             schema::<KeysReply>,
         ),
-        "/keys/rotate" => entry(
+        "/keys/rotate" => (
             "New keys for what is written from now on, for admins",
             none,
             schema::<RotatedReply>,
         ),
-        "/keys/rewrap" => entry(
+        "/keys/rewrap" => (
             "Seal anew what old keys sealed, and drop those, for admins: starts it, unless it runs",
             none,
             schema::<KeysReply>,
         ),
-        _ => operator_entry(template, schemas),
-    }
+        _ => return None,
+    })
 }
 
-/// The same of the routes that run the instance.
-fn operator_entry(template: &str, schemas: &mut SchemaGenerator) -> Option<Entry> {
-    let (summary, request, reply) = match template.strip_prefix(crate::PREFIX)? {
-        "/operator/slots/list" => ("The seal slots", None, schema::<SlotsReply>(schemas)),
-        "/operator/slots/add" => (
-            "Add a seal slot",
-            Some(schema::<AddSlotRequest>(schemas)),
-            schema::<AddedReply>(schemas),
-        ),
+fn slots(path: &str) -> Option<(&'static str, Schema, Schema)> {
+    Some(match path {
+        "/operator/slots/list" => ("The seal slots", none, schema::<SlotsReply>),
+        "/operator/slots/add" => ("Add a seal slot", schema::<AddSlotRequest>, schema::<AddedReply>),
         "/operator/slots/remove" => (
             "Remove a seal slot; the last one stays",
-            Some(schema::<RemoveSlotRequest>(schemas)),
-            schema::<RemovedReply>(schemas),
+            schema::<RemoveSlotRequest>,
+            schema::<RemovedReply>,
         ),
         "/operator/slots/check" => (
             "Try whether seal slots open",
-            Some(schema::<CheckSlotsRequest>(schemas)),
-            schema::<ChecksReply>(schemas),
+            schema::<CheckSlotsRequest>,
+            schema::<ChecksReply>,
         ),
         "/operator/slots/drill" => (
             "Prove on a copy that a seal slot alone opens the instance",
-            Some(schema::<DrillSlotRequest>(schemas)),
-            schema::<DrilledReply>(schemas),
+            schema::<DrillSlotRequest>,
+            schema::<DrilledReply>,
         ),
-        "/operator/status" => ("How the seal is", None, schema::<StatusReply>(schemas)),
+        _ => return None,
+    })
+}
+
+fn seal(path: &str) -> Option<(&'static str, Schema, Schema)> {
+    Some(match path {
+        "/operator/status" => ("How the seal is", none, schema::<StatusReply>),
         "/operator/init" => (
             "Make the instance; only where there is none, from the server's machine or over TLS",
-            Some(schema::<InitRequest>(schemas)),
-            schema::<InitReply>(schemas),
+            schema::<InitRequest>,
+            schema::<InitReply>,
         ),
         "/operator/unseal" => (
             "One step to open the seal",
-            Some(schema::<UnsealRequest>(schemas)),
-            schema::<StatusReply>(schemas),
+            schema::<UnsealRequest>,
+            schema::<StatusReply>,
         ),
-        "/operator/seal" => ("Close the seal", None, schema::<SealedReply>(schemas)),
+        "/operator/seal" => ("Close the seal", none, schema::<SealedReply>),
         "/operator/generate-root" => (
             "One step to a new root token, for those who hold enough shares",
-            Some(schema::<RecoverRequest>(schemas)),
-            schema::<RecoverReply>(schemas),
+            schema::<RecoverRequest>,
+            schema::<RecoverReply>,
         ),
         "/operator/rekey" => (
             "New shares for a seal slot",
-            Some(schema::<RekeyRequest>(schemas)),
-            schema::<RekeyReply>(schemas),
+            schema::<RekeyRequest>,
+            schema::<RekeyReply>,
         ),
         "/operator/rekey/confirm" => (
             "One of the new shares; when enough arrived, the old ones are worth nothing",
-            Some(schema::<ConfirmRequest>(schemas)),
-            schema::<RekeyStepReply>(schemas),
+            schema::<ConfirmRequest>,
+            schema::<RekeyStepReply>,
         ),
         "/operator/rekey/cancel" => (
             "Keep the old shares, and drop the new ones",
-            None,
-            schema::<CancelledReply>(schemas),
+            none,
+            schema::<CancelledReply>,
         ),
         _ => return None,
-    };
-    Some(Entry {
-        summary,
-        request,
-        reply: Some(reply),
     })
 }
 

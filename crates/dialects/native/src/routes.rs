@@ -6,7 +6,7 @@ use strongroom_core::house::House;
 use strongroom_dialect_kit::Caller::{Anyone, LoggedIn};
 use strongroom_dialect_kit::Route;
 
-use crate::handlers::{access, account, audit, document, keys, operator, slots};
+use crate::handlers::{access, account, audit, document, keys, operator, people, secrets, slots};
 
 /// The table that the router is built from.
 #[must_use]
@@ -22,7 +22,28 @@ pub fn routes() -> Vec<Route<Arc<House>>> {
         Route::post("/strongroom/v1/access/explain", LoggedIn, access::explain),
         Route::post("/strongroom/v1/access/who-can", LoggedIn, access::who_can),
         Route::post("/strongroom/v1/access/review", LoggedIn, access::review),
-        Route::post("/strongroom/v1/secrets/search", LoggedIn, access::search),
+        Route::post("/strongroom/v1/access/request", LoggedIn, access::ask),
+        Route::post("/strongroom/v1/access/requests", LoggedIn, access::requests),
+        Route::post("/strongroom/v1/principals/add", LoggedIn, people::add),
+        Route::post("/strongroom/v1/principals/list", LoggedIn, people::list),
+        Route::post("/strongroom/v1/principals/disable", LoggedIn, people::disable),
+        Route::post("/strongroom/v1/principals/enable", LoggedIn, people::enable),
+        Route::post("/strongroom/v1/groups/join", LoggedIn, people::join),
+        Route::post("/strongroom/v1/groups/leave", LoggedIn, people::leave),
+        Route::post("/strongroom/v1/invitations/create", LoggedIn, people::invite),
+        Route::post("/strongroom/v1/invitations/accept", Anyone, people::accept),
+        Route::post("/strongroom/v1/tokens/list", LoggedIn, people::list_tokens),
+        Route::post("/strongroom/v1/tokens/revoke", LoggedIn, people::revoke_token),
+        Route::post("/strongroom/v1/secrets/read", LoggedIn, secrets::read),
+        Route::post("/strongroom/v1/secrets/put", LoggedIn, secrets::put),
+        Route::post("/strongroom/v1/secrets/rollback", LoggedIn, secrets::rollback),
+        Route::post("/strongroom/v1/secrets/remove", LoggedIn, secrets::remove),
+        Route::post("/strongroom/v1/secrets/undelete", LoggedIn, secrets::undelete),
+        Route::post("/strongroom/v1/secrets/describe", LoggedIn, secrets::describe),
+        Route::post("/strongroom/v1/secrets/annotate", LoggedIn, secrets::annotate),
+        Route::post("/strongroom/v1/secrets/stale", LoggedIn, secrets::stale),
+        Route::post("/strongroom/v1/secrets/list", LoggedIn, secrets::list),
+        Route::post("/strongroom/v1/secrets/search", LoggedIn, secrets::search),
         Route::get("/strongroom/v1/keys", LoggedIn, keys::show),
         Route::post("/strongroom/v1/keys/rotate", LoggedIn, keys::rotate),
         Route::post("/strongroom/v1/keys/rewrap", LoggedIn, keys::rewrap),

@@ -50,7 +50,7 @@ fn render(error: &Error) -> (StatusCode, String) {
             StatusCode::UNPROCESSABLE_ENTITY,
             "422 Unprocessable Entity".into(),
         ),
-        Error::Unauthenticated(NotProved::UnknownToken) => {
+        Error::Unauthenticated(NotProved::UnknownToken | NotProved::NotInvited) => {
             (StatusCode::UNAUTHORIZED, format!("Unauthorized: {error}"))
         }
         Error::Unauthenticated(NotProved::WrongPassword) => {

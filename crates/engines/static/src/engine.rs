@@ -3,22 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
-use strongroom_barrier::Kind;
-use strongroom_base::{Name, PrincipalId, SecretId, Slug, limits};
-use strongroom_policy::{Capability, Lists, PrincipalSet};
+use strongroom_barrier::{Kind, StorageKey};
+use strongroom_base::{Name, PrincipalId, SecretId, Slug, Timestamp, limits};
+use strongroom_policy::{Capability, Lapse, Lists, PrincipalSet};
 use strongroom_sdk::{Error, Mount, Opened, Permit};
 use strongroom_secret::{SecretBytes, SecretText};
 use strongroom_storage::Change;
 
+use crate::care::Care;
 use crate::logic::{NextVersion, is_beside, list_changes, next_version};
-use crate::ops::{ListSecrets, Listed, RemoveSecrets, Removed, SaveSecret, SaveSecrets, Saved, SecretRead};
+use crate::ops::{CareChange, ListSecrets, Listed, RemoveSecrets, Removed, SaveSecrets, Saved, SecretRead};
 use crate::records::{
     Payload, PayloadRecord, ReadableBy, SecretRecord, Version, by_principal_key, by_principal_prefix,
-    payload_key,
+    due_key, payload_key,
 };
 
 /// How often a change is made anew on top of what others changed meanwhile.
-const ATTEMPTS: usize = 8;
+pub(crate) const ATTEMPTS: usize = 8;
 /// Names and index rows read at once.
 pub(crate) const PAGE: usize = 1_000;
 
@@ -73,7 +74,7 @@ impl StaticEngine {
         let entries = checked(permit, &op)?;
         let mut attempts = 1..ATTEMPTS;
         loop {
-            let change = self.change_of_save(permit, &entries).await?;
+            let (change, _) = self.change_of_save(permit, &entries).await?;
             match permit.commit(change).await {
                 Err(Error::Conflict(_)) if attempts.next().is_some() => {}
                 done => return done.map(|()| Saved),
@@ -108,8 +109,14 @@ impl StaticEngine {
         }
     }
 
-    async fn change_of_save(&self, permit: &Permit, entries: &[Entry<'_>]) -> Result<Change, Error> {
+    /// The change that saves `entries`, and the version that the last of them has then.
+    pub(crate) async fn change_of_save(
+        &self,
+        permit: &Permit,
+        entries: &[Entry<'_>],
+    ) -> Result<(Change, u32), Error> {
         let mut change = Change::default();
+        let mut version = 0;
         let mut slugs = Vec::new();
         for entry in entries {
             slugs.extend(entry.lists.each().into_iter().flatten().flatten());
@@ -132,17 +139,19 @@ impl StaticEngine {
                     let secret = permit
                         .open(row, Capability::Write)
                         .map_err(|_| denied("write", &entry.name))?;
-                    self.replace(permit, &mut change, entry, secret, lists)?;
+                    expect_version(entry.expected, secret.current_version(), &entry.name)?;
+                    version = self.replace(permit, &mut change, entry, secret, lists)?;
                 }
                 None => {
                     permit
                         .claim(&entry.name, Capability::Write)
                         .map_err(|_| denied("write", &entry.name))?;
-                    self.create(permit, &mut change, entry, lists)?;
+                    expect_version(entry.expected, 0, &entry.name)?;
+                    version = self.create(permit, &mut change, entry, lists)?;
                 }
             }
         }
-        Ok(change)
+        Ok((change, version))
     }
 
     fn create(
@@ -151,7 +160,7 @@ impl StaticEngine {
         change: &mut Change,
         entry: &Entry<'_>,
         lists: Lists<Option<PrincipalSet>>,
-    ) -> Result<(), Error> {
+    ) -> Result<u32, Error> {
         let caller = permit.caller().ok_or_else(no_mount)?;
         let defaults = if caller.is_admin() {
             Lists::default()
@@ -160,20 +169,38 @@ impl StaticEngine {
         };
         let id = SecretId::at(permit.now(), permit.rng());
         let value = entry.value.map_or(&[][..], |value| value.expose().as_bytes());
-        let next = next_version(&[], permit.now(), is_beside(value.len()), limits::VERSIONS_KEPT);
+        let next = next_version(
+            &[],
+            permit.now(),
+            caller.id,
+            is_beside(value.len()),
+            limits::VERSIONS_KEPT,
+        );
         let record = SecretRecord {
             id,
             lists: merged(&defaults, lists),
             current: place(change, entry.mount, id, &next, value)?,
             versions: next.versions,
-            owner: caller.id,
+            owner: entry.owner.unwrap_or(caller.id),
             created: permit.now(),
             updated: permit.now(),
+            care: match entry.care {
+                Some(care) => Care::default().with(care)?.stored(),
+                None => None,
+            },
         };
         let key = entry.mount.named(&entry.name)?;
         entry.mount.expect(change, &key, None);
-        index_readers(change, entry, id, &PrincipalSet::default(), &record.lists.readers)?;
-        entry.mount.put(change, &key, &record)
+        index_readers(
+            change,
+            entry.mount,
+            &entry.name,
+            id,
+            &PrincipalSet::default(),
+            &record.lists.readers,
+        )?;
+        put_secret(change, entry.mount, &entry.name, &key, None, &record)?;
+        Ok(record.current_version())
     }
 
     fn replace(
@@ -183,48 +210,52 @@ impl StaticEngine {
         entry: &Entry<'_>,
         secret: Opened<SecretRecord>,
         lists: Lists<Option<PrincipalSet>>,
-    ) -> Result<(), Error> {
+    ) -> Result<u32, Error> {
         let lists = merged(&secret.lists, lists);
         for capability in list_changes(&secret.lists, &lists) {
             permit
                 .also(&secret, capability)
                 .map_err(|_| denied("change the lists of", &entry.name))?;
         }
-        index_readers(change, entry, secret.id, &secret.lists.readers, &lists.readers)?;
+        index_readers(
+            change,
+            entry.mount,
+            &entry.name,
+            secret.id,
+            &secret.lists.readers,
+            &lists.readers,
+        )?;
         entry.mount.expect(change, secret.key(), Some(secret.revision()));
+        let owner = entry.owner.unwrap_or(secret.owner);
+        if owner != secret.owner {
+            permit
+                .also(&secret, Capability::Review)
+                .map_err(|_| denied("change the owner of", &entry.name))?;
+        }
         let key = secret.key().clone();
+        let was_due = secret.due();
         let mut record = SecretRecord {
             lists,
+            owner,
             updated: permit.now(),
             ..secret.into_record()
         };
-        if let Some(value) = entry.value {
-            let value = value.expose().as_bytes();
-            let replaced = record.versions.last().map_or(0, |version| version.number);
-            let next = next_version(
-                &record.versions,
-                permit.now(),
-                is_beside(value.len()),
-                limits::VERSIONS_KEPT,
-            );
-            if let (Some(slot), Payload::Inline(old)) = (next.retire_to, record.current) {
-                let payload = PayloadRecord {
-                    version: replaced,
-                    value: old,
-                };
-                entry
-                    .mount
-                    .put(change, &payload_key(entry.mount, record.id, slot), &payload)?;
-            }
-            for &slot in &next.freed {
-                entry
-                    .mount
-                    .delete(change, &payload_key(entry.mount, record.id, slot));
-            }
-            record.current = place(change, entry.mount, record.id, &next, value)?;
-            record.versions = next.versions;
+        if let Some(care) = entry.care {
+            record.care = record.care.unwrap_or_default().with(care)?.stored();
         }
-        entry.mount.put(change, &key, &record)
+        if let Some(value) = entry.value {
+            let caller = permit.caller().ok_or_else(no_mount)?;
+            add_version(
+                change,
+                entry.mount,
+                &mut record,
+                permit.now(),
+                caller.id,
+                value.expose().as_bytes(),
+            )?;
+        }
+        put_secret(change, entry.mount, &entry.name, &key, was_due, &record)?;
+        Ok(record.current_version())
     }
 
     async fn change_of_remove(
@@ -247,9 +278,8 @@ impl StaticEngine {
                 .map_err(|_| denied("delete", name))?;
             mount.expect(&mut change, secret.key(), Some(secret.revision()));
             mount.delete(&mut change, secret.key());
-            for slot in secret.versions.iter().filter_map(|version| version.slot) {
-                mount.delete(&mut change, &payload_key(mount, secret.id, slot));
-            }
+            delete_payloads(&mut change, mount, &secret);
+            delete_due(&mut change, mount, secret.id, secret.due());
             for reader in secret.lists.readers.iter() {
                 mount.delete(&mut change, &by_principal_key(mount, reader, secret.id));
             }
@@ -259,11 +289,17 @@ impl StaticEngine {
 }
 
 /// One entry of a save whose form has been checked.
-struct Entry<'o> {
-    mount: &'o Mount,
-    name: Name,
-    value: Option<&'o SecretText>,
-    lists: Lists<Option<Vec<Slug>>>,
+pub(crate) struct Entry<'o> {
+    pub(crate) mount: &'o Mount,
+    pub(crate) name: Name,
+    pub(crate) value: Option<&'o SecretText>,
+    pub(crate) lists: Lists<Option<Vec<Slug>>>,
+    /// The version that must be current; 0 for none.
+    pub(crate) expected: Option<u32>,
+    /// Who is to answer for it.
+    pub(crate) owner: Option<PrincipalId>,
+    /// What is said of it.
+    pub(crate) care: Option<&'o CareChange>,
 }
 
 /// The entries of `op` by mount and name, the last of each winning.
@@ -275,14 +311,8 @@ fn checked<'o>(permit: &'o Permit, op: &'o SaveSecrets) -> Result<Vec<Entry<'o>>
     for (index, (entry, mount)) in op.entries.iter().zip(permit.mounts()).enumerate() {
         let name = parse(&format!("secrets[{index}].id"), &entry.name)?;
         let value = entry.value.as_ref();
-        if value.is_some_and(|value| value.len() > limits::VALUE_BYTES) {
-            let what = format!("the value of `{name}`");
-            return Err(Error::TooLarge {
-                what,
-                limit_bytes: limits::VALUE_BYTES,
-            });
-        }
-        let lists = parse_lists(index, entry)?;
+        bounded(value, &name)?;
+        let lists = parse_lists(&format!("secrets[{index}]: a permission list"), &entry.lists)?;
         entries.insert(
             (mount.id(), name.clone()),
             Entry {
@@ -290,6 +320,9 @@ fn checked<'o>(permit: &'o Permit, op: &'o SaveSecrets) -> Result<Vec<Entry<'o>>
                 name,
                 value,
                 lists,
+                expected: None,
+                owner: None,
+                care: None,
             },
         );
     }
@@ -311,6 +344,18 @@ pub(crate) fn parse(field: &str, name: &str) -> Result<Name, Error> {
     Name::from_path(name).map_err(|error| Error::invalid(field, error))
 }
 
+/// That a value is not too large.
+pub(crate) fn bounded(value: Option<&SecretText>, name: &Name) -> Result<(), Error> {
+    if value.is_some_and(|value| value.len() > limits::VALUE_BYTES) {
+        let what = format!("the value of `{name}`");
+        return Err(Error::TooLarge {
+            what,
+            limit_bytes: limits::VALUE_BYTES,
+        });
+    }
+    Ok(())
+}
+
 /// The names that a caller selects, each once, in their order.
 fn selection(names: &[String]) -> Result<Vec<Name>, Error> {
     let names = names.iter().map(|name| parse("id", name));
@@ -320,19 +365,21 @@ fn selection(names: &[String]) -> Result<Vec<Name>, Error> {
     Ok(names)
 }
 
-fn parse_lists(index: usize, entry: &SaveSecret) -> Result<Lists<Option<Vec<Slug>>>, Error> {
-    let field = || format!("secrets[{index}]: a permission list");
+pub(crate) fn parse_lists(
+    field: &str,
+    lists: &Lists<Option<Vec<String>>>,
+) -> Result<Lists<Option<Vec<Slug>>>, Error> {
     let mut failure = None;
-    let lists = entry.lists.clone().map(|list| {
+    let lists = lists.clone().map(|list| {
         let list = list?;
         if list.len() > limits::LIST_ENTRIES {
             let why = format!("has more than {} entries", limits::LIST_ENTRIES);
-            failure = Some(Error::invalid(field(), why));
+            failure = Some(Error::invalid(field, why));
             return None;
         }
         let slugs: Result<Vec<_>, _> = list.iter().map(|slug| Slug::new(slug)).collect();
         slugs
-            .map_err(|error| failure = Some(Error::invalid(field(), format!("has an entry that {error}"))))
+            .map_err(|error| failure = Some(Error::invalid(field, format!("has an entry that {error}"))))
             .ok()
     });
     failure.map_or(Ok(lists), Err)
@@ -348,7 +395,28 @@ pub(crate) async fn readable_names(
     if caller.is_admin() {
         return permit.names(mount, after, PAGE).await;
     }
-    let prefix = by_principal_prefix(caller.id, mount.id());
+    let mut names = names_of(permit, mount, caller.id, after).await?;
+    if caller.groups.iter().next().is_none() {
+        return Ok(names);
+    }
+    // Each of these is in order and has the first names behind `after`, so the first of all are the first of these.
+    for group in caller.groups.iter() {
+        names.extend(names_of(permit, mount, group, after).await?);
+    }
+    names.sort_unstable();
+    names.dedup();
+    names.truncate(PAGE);
+    Ok(names)
+}
+
+/// The next [`PAGE`] names of `mount` that lists let `principal` read.
+async fn names_of(
+    permit: &Permit,
+    mount: &Mount,
+    principal: PrincipalId,
+    after: Option<&Name>,
+) -> Result<Vec<Name>, Error> {
+    let prefix = by_principal_prefix(principal, mount.id());
     permit
         .index_names::<ReadableBy>(mount, Kind::ByPrincipal, &prefix, after, PAGE)
         .await
@@ -428,8 +496,91 @@ async fn read(
     Err(Error::internal("a secret's payload row is missing"))
 }
 
+/// That the version `current` of `name` (0: there is none) is the `expected` one.
+pub(crate) fn expect_version(expected: Option<u32>, current: u32, name: &Name) -> Result<(), Error> {
+    match (expected, current) {
+        (Some(expected), current) if expected != current => Err(Error::Conflict(match (expected, current) {
+            (0, _) => format!("there is a `{name}` already, at version {current}"),
+            (_, 0) => format!("there is no `{name}`, so version {expected} is not its current one"),
+            _ => format!("`{name}` is at version {current}, not {expected}: somebody has changed it"),
+        })),
+        _ => Ok(()),
+    }
+}
+
+/// Gives `record` the value `value`, saved by `by`, as its next version.
+pub(crate) fn add_version(
+    change: &mut Change,
+    mount: &Mount,
+    record: &mut SecretRecord,
+    now: Timestamp,
+    by: PrincipalId,
+    value: &[u8],
+) -> Result<(), Error> {
+    let replaced = record.current_version();
+    let next = next_version(
+        &record.versions,
+        now,
+        by,
+        is_beside(value.len()),
+        limits::VERSIONS_KEPT,
+    );
+    let current = place(change, mount, record.id, &next, value)?;
+    let old = std::mem::replace(&mut record.current, current);
+    if let (Some(slot), Payload::Inline(old)) = (next.retire_to, old) {
+        let payload = PayloadRecord {
+            version: replaced,
+            value: old,
+        };
+        mount.put(change, &payload_key(mount, record.id, slot), &payload)?;
+    }
+    for &slot in &next.freed {
+        mount.delete(change, &payload_key(mount, record.id, slot));
+    }
+    record.versions = next.versions;
+    Ok(())
+}
+
+/// Puts `record` at `key`, and its row in the index of what is overdue; `was_due` is what that had before.
+pub(crate) fn put_secret(
+    change: &mut Change,
+    mount: &Mount,
+    name: &Name,
+    key: &StorageKey,
+    was_due: Option<(Timestamp, Lapse)>,
+    record: &SecretRecord,
+) -> Result<(), Error> {
+    let due = record.due_row(mount.workspace(), mount.id(), name.segments());
+    if was_due.map(|(at, _)| at) != record.due().map(|(at, _)| at) {
+        delete_due(change, mount, record.id, was_due);
+    }
+    if let Some((key, row)) = due {
+        mount.put(change, &key, &row)?;
+    }
+    mount.put(change, key, record)
+}
+
+/// Takes the secret out of the index of what is overdue.
+pub(crate) fn delete_due(
+    change: &mut Change,
+    mount: &Mount,
+    secret: SecretId,
+    was_due: Option<(Timestamp, Lapse)>,
+) {
+    if let Some((at, _)) = was_due {
+        mount.delete(change, &due_key(mount.workspace(), at, secret));
+    }
+}
+
+/// Removes the rows with values of `secret`.
+pub(crate) fn delete_payloads(change: &mut Change, mount: &Mount, secret: &SecretRecord) {
+    for slot in secret.versions.iter().filter_map(|version| version.slot) {
+        mount.delete(change, &payload_key(mount, secret.id, slot));
+    }
+}
+
 /// The value of the current version, if it lies beside the record and that still knows it.
-async fn beside(
+pub(crate) async fn beside(
     permit: &Permit,
     mount: &Mount,
     secret: &Opened<SecretRecord>,
@@ -450,16 +601,22 @@ async fn beside(
 
 /// The slugs behind ids, each looked up once.
 #[derive(Default)]
-struct Slugs(BTreeMap<PrincipalId, Slug>);
+pub(crate) struct Slugs(BTreeMap<PrincipalId, Slug>);
 
 impl Slugs {
-    async fn of(&mut self, permit: &Permit, lists: &Lists) -> Result<Lists<Vec<Slug>>, Error> {
+    /// The slug of one principal, if somebody has that id.
+    pub(crate) async fn one(&mut self, permit: &Permit, id: PrincipalId) -> Result<Option<Slug>, Error> {
+        if !self.0.contains_key(&id)
+            && let Some(principal) = permit.directory().by_id(id).await?
+        {
+            self.0.insert(id, principal.record.slug.clone());
+        }
+        Ok(self.0.get(&id).cloned())
+    }
+
+    pub(crate) async fn of(&mut self, permit: &Permit, lists: &Lists) -> Result<Lists<Vec<Slug>>, Error> {
         for id in lists.each().into_iter().flat_map(PrincipalSet::iter) {
-            if !self.0.contains_key(&id)
-                && let Some(principal) = permit.directory().by_id(id).await?
-            {
-                self.0.insert(id, principal.record.slug.clone());
-            }
+            self.one(permit, id).await?;
         }
         Ok(lists.as_ref().map(|list| {
             let mut slugs: Vec<Slug> = list.iter().filter_map(|id| self.0.get(&id).cloned()).collect();
@@ -495,26 +652,23 @@ fn place(
     }
 }
 
-/// Makes the index rows of a secret follow its readers.
-fn index_readers(
+/// Makes the index rows of the secret `name` follow its readers.
+pub(crate) fn index_readers(
     change: &mut Change,
-    entry: &Entry<'_>,
+    mount: &Mount,
+    name: &Name,
     secret: SecretId,
     old: &PrincipalSet,
     new: &PrincipalSet,
 ) -> Result<(), Error> {
     for gone in old.iter().filter(|&reader| !new.contains(reader)) {
-        entry
-            .mount
-            .delete(change, &by_principal_key(entry.mount, gone, secret));
+        mount.delete(change, &by_principal_key(mount, gone, secret));
     }
     for added in new.iter().filter(|&reader| !old.contains(reader)) {
         let row = ReadableBy {
-            segments: entry.name.segments().to_vec(),
+            segments: name.segments().to_vec(),
         };
-        entry
-            .mount
-            .put(change, &by_principal_key(entry.mount, added, secret), &row)?;
+        mount.put(change, &by_principal_key(mount, added, secret), &row)?;
     }
     Ok(())
 }
@@ -524,7 +678,7 @@ fn merged(old: &Lists, new: Lists<Option<PrincipalSet>>) -> Lists {
     old.clone().zip(new).map(|(old, new)| new.unwrap_or(old))
 }
 
-fn denied(verb: &str, name: &Name) -> Error {
+pub(crate) fn denied(verb: &str, name: &Name) -> Error {
     let first = name.segments().first().map_or("", String::as_str);
     Error::Denied(format!(
         "you may not {verb} `{name}`: only admins, those whom its lists name, and `{first}` for a new `{first}/…` may"

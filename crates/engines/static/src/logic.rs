@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use strongroom_base::{Timestamp, limits};
+use strongroom_base::{PrincipalId, Timestamp, limits};
 use strongroom_policy::{Capability, Lists, PrincipalSet};
 
 use crate::records::Version;
@@ -18,10 +18,16 @@ pub(crate) struct NextVersion {
     pub(crate) freed: Vec<u32>,
 }
 
-/// The table after `versions` gets one more at `now`, of a value that goes `beside` the record or inside it. The
+/// The table after `versions` gets one more at `now` from `by`, of a value that goes `beside` the record or inside it. The
 /// oldest versions beyond `keep` fall off, and their slots are the first to be used again: in the long run a save
 /// deletes nothing.
-pub(crate) fn next_version(versions: &[Version], now: Timestamp, beside: bool, keep: usize) -> NextVersion {
+pub(crate) fn next_version(
+    versions: &[Version],
+    now: Timestamp,
+    by: PrincipalId,
+    beside: bool,
+    keep: usize,
+) -> NextVersion {
     let mut versions = versions.to_vec();
     let number = versions.last().map_or(1, |last| last.number.saturating_add(1));
     let falling = (versions.len() + 1).saturating_sub(keep.max(1));
@@ -53,6 +59,7 @@ pub(crate) fn next_version(versions: &[Version], now: Timestamp, beside: bool, k
         number,
         created: now,
         slot,
+        by: Some(by),
     });
     NextVersion {
         versions,
@@ -88,7 +95,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::HashMap;
-    use strongroom_base::PrincipalId;
 
     #[test]
     fn each_changed_list_needs_its_own_right() {
@@ -150,9 +156,10 @@ mod tests {
         fn payloads_are_where_the_table_says(saves in proptest::collection::vec(any::<bool>(), 1..60), keep in 1usize..12) {
             let mut versions: Vec<Version> = Vec::new();
             let mut rows: HashMap<u32, u32> = HashMap::new();
+            let by = PrincipalId::from_bytes([1; 16]);
             for beside in saves {
                 let current = versions.last().map(|version| version.number);
-                let next = next_version(&versions, Timestamp::default(), beside, keep);
+                let next = next_version(&versions, Timestamp::default(), by, beside, keep);
                 prop_assert_eq!(next.versions.last().unwrap().number, current.unwrap_or(0) + 1);
                 if let (Some(slot), true) = (next.retire_to, next.versions.len() > 1) {
                     rows.insert(slot, current.unwrap());

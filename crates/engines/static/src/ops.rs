@@ -1,11 +1,19 @@
 //! What can be asked of the static engine, and what it answers: plain data.
 
-use strongroom_base::{MountUid, Name, SecretId, Slug};
+mod one;
+
+use strongroom_base::{MountUid, Name, SecretId, Slug, Timestamp};
 use strongroom_policy::{Capability, Lists};
 use strongroom_sdk::{Target, ops};
 use strongroom_secret::{SecretBytes, SecretText};
 
 use crate::StaticEngine;
+
+pub use one::{
+    AnnotateSecret, BrowseSecrets, Browsed, CareChange, DescribeSecret, FindStale, Gone, PutSecret,
+    ReadSecret, Removal, RemoveSecret, RestoreSecret, RollBack, SavedVersion, SecretFacts, SecretName, Stale,
+    ValueRead, VersionFacts,
+};
 
 /// Which mounts a request is about.
 #[derive(Debug, Default)]
@@ -179,7 +187,48 @@ pub struct FoundNames {
     pub next: Option<String>,
 }
 
+/// Ask for access to a secret; whoever owns it sees that. Answers [`Asked`], whether there is such a secret or not.
+#[derive(Debug)]
+pub struct AskAccess {
+    /// Which secret.
+    pub secret: SecretName,
+    /// What for: [`Capability::Read`] or [`Capability::Write`].
+    pub wanted: Capability,
+    /// Why, for its owner and the ledger.
+    pub reason: String,
+}
+
+/// It was asked.
+#[derive(Debug)]
+pub struct Asked;
+
+/// Show the requests for access that wait for the caller. Answers [`AccessRequest`]s.
+#[derive(Debug)]
+pub struct ListAccessRequests {
+    /// In which mounts.
+    pub scope: Scope,
+}
+
+/// A request that waits.
+#[derive(Debug)]
+pub struct AccessRequest {
+    /// Where the secret is: `apps/<host>/<name>`.
+    pub path: String,
+    /// Its name in the mount.
+    pub name: String,
+    /// The slug of who asks.
+    pub who: String,
+    /// What for.
+    pub wanted: Capability,
+    /// Why, in their words.
+    pub reason: String,
+    /// When it was asked.
+    pub at: Timestamp,
+}
+
 ops! { StaticEngine:
+    AskAccess -> Asked, "access.request", List, |op| Target::Mount(op.secret.host.clone()), ask_access;
+    ListAccessRequests -> Vec<AccessRequest>, "access.requests", Review, |op| op.scope.target(), access_requests;
     ListSecrets -> Listed, "secret.list", List, |op| op.scope.target(), list;
     SaveSecrets -> Saved, "secret.save", Write, SaveSecrets::target, save;
     RemoveSecrets -> Removed, "secret.remove", Delete, |_| Target::Mounts(vec![None]), remove;

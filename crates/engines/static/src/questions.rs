@@ -45,13 +45,14 @@ impl StaticEngine {
         let name = parse("name", &op.name)?;
         permit.note(mount, &name);
         let (candidates, rules) = match rules(permit, mount, name.clone()).await? {
-            Rules::Secret { lists, owner } => {
+            Rules::Secret { lists, owner, lapse } => {
                 let listed = lists.each().into_iter().flat_map(PrincipalSet::iter);
                 (
                     listed.collect(),
                     Rules::Secret {
                         lists: lists.clone(),
                         owner,
+                        lapse,
                     },
                 )
             }
@@ -64,14 +65,21 @@ impl StaticEngine {
         let candidates: PrincipalSet = candidates;
         let mut members = Vec::new();
         for id in candidates.iter() {
-            let Some(principal) = permit.directory().by_id(id).await? else {
+            let principal = permit.directory().by_id(id).await?;
+            let Some(principal) = principal.filter(|found| found.record.standing != Standing::Disabled)
+            else {
                 continue;
             };
             let resource = match &rules {
-                Rules::Secret { lists, owner } => Resource::Secret { lists, owner: *owner },
+                Rules::Secret { lists, owner, lapse } => Resource::Secret {
+                    lists,
+                    owner: *owner,
+                    lapse: *lapse,
+                },
                 _ => Resource::FreeName(&name),
             };
-            if let Ok(allowed) = decide(Some(&principal.record.subject()), op.capability, resource) {
+            let subject = permit.directory().subject(&principal.record).await?;
+            if let Ok(allowed) = decide(Some(&subject), op.capability, resource) {
                 members.push(AudienceMember {
                     slug: principal.record.slug.to_string(),
                     is_reserved: principal.record.standing == Standing::Reserved,
@@ -144,6 +152,7 @@ async fn rules(permit: &Permit, mount: &Mount, name: Name) -> Result<Rules, Erro
         Ok(secret) => Rules::Secret {
             lists: secret.lists.clone(),
             owner: secret.owner,
+            lapse: permit.refused_lapse(&*secret),
         },
         Err(_) => Rules::Hidden,
     })

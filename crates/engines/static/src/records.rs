@@ -4,11 +4,12 @@ use minicbor::{Decode, Encode};
 use strongroom_barrier::{Kind, Named, Place, Record, StorageKey, planes};
 use strongroom_base::{MountId, Name, PrincipalId, SecretId, Timestamp, WorkspaceId};
 use strongroom_identity::principal_key;
-use strongroom_policy::{Lists, PrincipalSet};
+use strongroom_policy::{Lapse, Lists, PrincipalSet};
 use strongroom_sdk::{IndexRow, Mount, Protected, RowAtRest, RowFlaw, RowKeeper, Ties};
 use strongroom_secret::SecretBytes;
 
 use crate::StaticEngine;
+use crate::care::Care;
 
 /// A secret.
 #[derive(Encode, Decode)]
@@ -22,13 +23,16 @@ pub(crate) struct SecretRecord {
     pub(crate) versions: Vec<Version>,
     #[n(3)]
     pub(crate) current: Payload,
-    /// Who made it.
+    /// Who answers for it: who made it, until it is given to another.
     #[n(4)]
     pub(crate) owner: PrincipalId,
     #[n(5)]
     pub(crate) created: Timestamp,
     #[n(6)]
     pub(crate) updated: Timestamp,
+    /// What is said of it; `None` when that is nothing.
+    #[n(7)]
+    pub(crate) care: Option<Care>,
 }
 
 /// One version of a secret's value.
@@ -42,6 +46,9 @@ pub(crate) struct Version {
     /// Where its payload row is; `None` while it is inside the secret's record.
     #[n(2)]
     pub(crate) slot: Option<u32>,
+    /// Who saved it; `None` in versions that are older than this field.
+    #[n(3)]
+    pub(crate) by: Option<PrincipalId>,
 }
 
 /// Where the current value is.
@@ -64,6 +71,58 @@ pub(crate) struct PayloadRecord {
     pub(crate) value: SecretBytes,
 }
 
+/// A secret that was removed and can be had back: it lies beside its mount, under its name.
+#[derive(Encode, Decode)]
+pub(crate) struct RemovedRecord {
+    #[n(0)]
+    pub(crate) secret: SecretRecord,
+    #[n(1)]
+    pub(crate) at: Timestamp,
+}
+
+/// An index row: where a removed secret lies, by the time of its removal.
+#[derive(Encode, Decode)]
+pub(crate) struct RemovedAt {
+    #[n(0)]
+    pub(crate) mount: MountId,
+    #[n(1)]
+    pub(crate) segments: Vec<String>,
+    /// Where its values lie.
+    #[n(2)]
+    pub(crate) slots: Vec<u32>,
+}
+
+/// An index row: a secret that is overdue from the time on that its key begins with.
+#[derive(Encode, Decode)]
+pub(crate) struct Due {
+    #[n(0)]
+    pub(crate) mount: MountId,
+    #[n(1)]
+    pub(crate) segments: Vec<String>,
+    #[n(2)]
+    pub(crate) lapse: Lapse,
+    /// Who answers for it.
+    #[n(3)]
+    pub(crate) owner: PrincipalId,
+}
+
+/// A request for access to a secret, whether there is one of that name or not.
+#[derive(Encode, Decode)]
+pub(crate) struct Request {
+    #[n(0)]
+    pub(crate) mount: MountId,
+    #[n(1)]
+    pub(crate) segments: Vec<String>,
+    /// Whether it is to write; otherwise it is to read.
+    #[n(2)]
+    pub(crate) wants_write: bool,
+    /// Why, in the words of who asks.
+    #[n(3)]
+    pub(crate) reason: String,
+    #[n(4)]
+    pub(crate) at: Timestamp,
+}
+
 /// An index row: the name of a secret that a principal may read.
 #[derive(Encode, Decode)]
 pub(crate) struct ReadableBy {
@@ -74,11 +133,71 @@ pub(crate) struct ReadableBy {
 impl Record for SecretRecord {}
 impl Record for PayloadRecord {}
 impl Record for ReadableBy {}
+impl Record for RemovedRecord {}
+impl Record for RemovedAt {}
+impl Record for Due {}
+impl Record for Request {}
+impl IndexRow for Request {}
+impl IndexRow for RemovedAt {}
+impl IndexRow for Due {}
+
+impl Named for RemovedAt {
+    fn into_name(self) -> Name {
+        Name::from_stored(self.segments)
+    }
+}
+
+impl Named for Request {
+    fn into_name(self) -> Name {
+        Name::from_stored(self.segments)
+    }
+}
+
+impl Named for Due {
+    fn into_name(self) -> Name {
+        Name::from_stored(self.segments)
+    }
+}
 impl IndexRow for ReadableBy {}
 
 impl Named for ReadableBy {
     fn into_name(self) -> Name {
         Name::from_stored(self.segments)
+    }
+}
+
+impl SecretRecord {
+    /// The number of the current version.
+    pub(crate) fn current_version(&self) -> u32 {
+        self.versions.last().map_or(0, |version| version.number)
+    }
+
+    /// The slots in which its values lie.
+    pub(crate) fn slots(&self) -> Vec<u32> {
+        self.versions.iter().filter_map(|version| version.slot).collect()
+    }
+
+    /// From when on it is overdue, and why; `None` if never.
+    pub(crate) fn due(&self) -> Option<(Timestamp, Lapse)> {
+        let saved = self.versions.last()?.created;
+        self.care.as_ref()?.due(saved)
+    }
+
+    /// The index row by which it is found when it is overdue, for the secret `name` in `mount`.
+    pub(crate) fn due_row(
+        &self,
+        workspace: WorkspaceId,
+        mount: MountId,
+        segments: &[String],
+    ) -> Option<(StorageKey, Due)> {
+        let (at, lapse) = self.due()?;
+        let row = Due {
+            mount,
+            segments: segments.to_vec(),
+            lapse,
+            owner: self.owner,
+        };
+        Some((due_key(workspace, at, self.id), row))
     }
 }
 
@@ -90,6 +209,46 @@ impl Protected for SecretRecord {
     fn owner(&self) -> PrincipalId {
         self.owner
     }
+
+    fn lapse(&self, now: Timestamp) -> Option<Lapse> {
+        let (at, lapse) = self.due()?;
+        (at <= now).then_some(lapse)
+    }
+}
+
+impl Protected for RemovedRecord {
+    fn lists(&self) -> &Lists {
+        &self.secret.lists
+    }
+
+    fn owner(&self) -> PrincipalId {
+        self.secret.owner
+    }
+}
+
+/// The index row of what was removed `at` a time.
+pub(crate) fn removed_key(workspace: WorkspaceId, at: Timestamp, secret: SecretId) -> StorageKey {
+    planes::ordered(
+        workspace,
+        Kind::Removed,
+        &[&at.as_millis().to_be_bytes(), secret.as_bytes()],
+    )
+}
+
+/// The index row of a secret that is overdue from `at` on.
+pub(crate) fn due_key(workspace: WorkspaceId, at: Timestamp, secret: SecretId) -> StorageKey {
+    planes::ordered(
+        workspace,
+        Kind::Due,
+        &[&at.as_millis().to_be_bytes(), secret.as_bytes()],
+    )
+}
+
+/// The time and the secret of an index row that is in the order of time.
+pub(crate) fn index_parts(key: &StorageKey) -> Option<(Timestamp, SecretId)> {
+    let (time, id) = key.ordered_parts()?.split_first_chunk()?;
+    let time = Timestamp::from_millis(u64::from_be_bytes(*time));
+    Some((time, SecretId::from_bytes(id.try_into().ok()?)))
 }
 
 pub(crate) fn payload_key(mount: &Mount, secret: SecretId, slot: u32) -> StorageKey {
@@ -144,7 +303,40 @@ impl RowKeeper for StaticEngine {
                 workspace,
                 mount,
                 segments: Some(segments),
-            } if *workspace != WorkspaceId::SYSTEM => ties(&row.open()?, *workspace, *mount, segments)?,
+            } if *workspace != WorkspaceId::SYSTEM && mount.is_aside() => {
+                let RemovedRecord { secret, at } = row.open()?;
+                let index = removed_key(*workspace, at, secret.id);
+                let says = removed_says(mount.home(), segments, &secret.slots());
+                ties(&secret, *workspace, None, segments)?.owning(index, says)
+            }
+            Place::Name {
+                workspace,
+                mount,
+                segments: Some(segments),
+            } if *workspace != WorkspaceId::SYSTEM => ties(&row.open()?, *workspace, Some(*mount), segments)?,
+            Place::Ordered {
+                kind: Kind::Removed, ..
+            } => {
+                let RemovedAt {
+                    mount,
+                    segments,
+                    slots,
+                } = row.open()?;
+                Ties::of_owned(removed_says(mount, &segments, &slots))
+            }
+            Place::Ordered {
+                kind: Kind::AccessRequest,
+                rest,
+                ..
+            } => {
+                row.open::<Request>()?;
+                let who = rest
+                    .split_first_chunk()
+                    .map(|(who, _)| PrincipalId::from_bytes(*who));
+                let who = who.ok_or(RowFlaw::Contradiction("its key holds no principal"))?;
+                Ties::default().needing([principal_key(who)])
+            }
+            Place::Ordered { kind: Kind::Due, .. } => Ties::of_owned(due_says(&row.open()?)),
             Place::Ordered {
                 kind: Kind::Payload, ..
             } => Ties::of_owned(row.open::<PayloadRecord>()?.version.to_be_bytes()),
@@ -157,11 +349,12 @@ impl RowKeeper for StaticEngine {
     }
 }
 
-/// What `secret`, whose name is `segments`, says of its payloads, its index rows and the principals of its lists.
+/// What `secret`, whose name is `segments`, says of its payloads, its index rows in `mount` (none for a removed one) and
+/// the principals of its lists.
 fn ties(
     secret: &SecretRecord,
     workspace: WorkspaceId,
-    mount: MountId,
+    mount: Option<MountId>,
     segments: &[String],
 ) -> Result<Ties, RowFlaw> {
     let current = secret.versions.last();
@@ -178,12 +371,34 @@ fn ties(
             ties = ties.owning(key, version.number.to_be_bytes());
         }
     }
-    for reader in secret.lists.readers.iter() {
-        let key = by_principal_in(workspace, mount, reader, secret.id);
-        ties = ties.owning(key, spelled(segments));
+    if let Some(mount) = mount {
+        for reader in secret.lists.readers.iter() {
+            let key = by_principal_in(workspace, mount, reader, secret.id);
+            ties = ties.owning(key, spelled(segments));
+        }
+        if let Some((key, row)) = secret.due_row(workspace, mount, segments) {
+            ties = ties.owning(key, due_says(&row));
+        }
     }
     let principals = secret.lists.each().into_iter().flat_map(PrincipalSet::iter);
     Ok(ties.needing(principals.chain([secret.owner]).map(principal_key)))
+}
+
+/// What a removed secret and its index row say of each other.
+fn removed_says(mount: MountId, segments: &[String], slots: &[u32]) -> Vec<u8> {
+    format!("{} {slots:?} {}", mount.0, spelled(segments)).into_bytes()
+}
+
+/// What a secret and the index row of its being overdue say of each other.
+fn due_says(row: &Due) -> Vec<u8> {
+    format!(
+        "{} {:?} {} {}",
+        row.mount.0,
+        row.lapse,
+        row.owner,
+        spelled(&row.segments)
+    )
+    .into_bytes()
 }
 
 /// A name as one text: no segment holds the separator.
@@ -215,17 +430,20 @@ mod tests {
                     number: 1,
                     created: Timestamp::from_millis(3),
                     slot: Some(0),
+                    by: None,
                 },
                 Version {
                     number: 2,
                     created: Timestamp::from_millis(4),
                     slot: None,
+                    by: None,
                 },
             ],
             current: Payload::Inline(SecretBytes::new(b"v".to_vec())),
             owner,
             created: Timestamp::from_millis(3),
             updated: Timestamp::from_millis(4),
+            care: None,
         };
         let (one, two) = ("01".repeat(16), "02".repeat(16));
         assert_eq!(
@@ -242,5 +460,49 @@ mod tests {
             segments: vec!["a".into(), "b".into()],
         };
         assert_eq!(hex(&readable), "818261616162");
+        let saved = Version {
+            number: 3,
+            created: Timestamp::from_millis(5),
+            slot: None,
+            by: Some(owner),
+        };
+        assert_eq!(hex(&saved), format!("840305f650{one}"));
+        let cared = SecretRecord {
+            care: Some(Care {
+                expires: Some(Timestamp::from_millis(8)),
+                rotate_every: Some(9),
+                labels: [("k".to_owned(), "v".to_owned())].into(),
+            }),
+            ..minicbor::decode(&minicbor::to_vec(&secret).unwrap()).unwrap()
+        };
+        assert!(
+            hex(&cared).starts_with(&format!("8850{two}86")) && hex(&cared).ends_with("0304830809a1616b6176")
+        );
+        let request = Request {
+            mount: MountId(7),
+            segments: vec!["a".into()],
+            wants_write: true,
+            reason: "r".into(),
+            at: Timestamp::from_millis(9),
+        };
+        assert_eq!(hex(&request), "8507816161f5617209");
+        let due = Due {
+            mount: MountId(7),
+            segments: vec!["a".into()],
+            lapse: Lapse::RotationDue,
+            owner,
+        };
+        assert_eq!(hex(&due), format!("840781616101 50{one}").replace(' ', ""));
+        let removed = RemovedRecord {
+            secret,
+            at: Timestamp::from_millis(6),
+        };
+        assert!(hex(&removed).starts_with(&format!("828750{two}86")) && hex(&removed).ends_with("030406"));
+        let index = RemovedAt {
+            mount: MountId(7),
+            segments: vec!["a".into()],
+            slots: vec![3],
+        };
+        assert_eq!(hex(&index), "83078161618103");
     }
 }

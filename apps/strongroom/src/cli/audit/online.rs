@@ -11,7 +11,8 @@ use strongroom_client::native::{Leaf, LeavesRequest};
 
 use crate::cli::console::Console;
 use crate::cli::failure::Failure;
-use crate::cli::remote::{Asked, Output, Remote};
+use crate::cli::output::{self, Output};
+use crate::cli::remote::{Asked, Remote};
 use crate::cli::time::rfc3339;
 
 /// Show the last leaves of the server's ledger
@@ -80,8 +81,8 @@ impl Show {
             return asked.print_json(&disclosure);
         }
         found.leaves.iter().try_for_each(|leaf| match asked.output {
-            Output::Json => asked.print_json(leaf),
             Output::Table => show(&mut asked, leaf),
+            form => output::document(&mut asked.console, form, leaf),
         })
     }
 }
@@ -173,8 +174,8 @@ impl Export {
 
 /// One line: number, time, outcome, op, and what of who and what may be seen.
 fn print(asked: &mut Asked, leaf: &Leaf) -> Result<(), Failure> {
-    if asked.output == Output::Json {
-        return asked.print_json(leaf);
+    if asked.output != Output::Table {
+        return output::document(&mut asked.console, asked.output, leaf);
     }
     let text = |name| fact(leaf, name).as_str().unwrap_or("-").to_owned();
     let who = leaf.fields.as_ref().and_then(|fields| fields.slug.clone());

@@ -163,6 +163,7 @@ mod tests {
             out: Box::new(Vec::new()),
             err: Box::new(Vec::new()),
             out_is_terminal: false,
+            colour: false,
         };
         Context::new(console, overrides, Some(home.into()))
     }

@@ -3,12 +3,12 @@
 use axum::response::Response;
 use strongroom_core::audit::Explain;
 use strongroom_dialect_kit::Body;
-use strongroom_engine_static::ops::{ReviewAccess, SearchNames, WhoCan};
+use strongroom_engine_static::ops::{AskAccess, ListAccessRequests, ReviewAccess, WhoCan};
 
 use crate::call::Call;
 use crate::wire::access::{
-    ExplainReply, ExplainRequest, ReviewReply, ReviewRequest, SearchReply, SearchRequest, WhoCanReply,
-    WhoCanRequest,
+    AskReply, AskRequest, ExplainReply, ExplainRequest, RequestsReply, RequestsRequest, ReviewReply,
+    ReviewRequest, WhoCanReply, WhoCanRequest,
 };
 
 pub(crate) async fn explain(call: Call, body: Body) -> Response {
@@ -34,7 +34,12 @@ pub(crate) async fn review(call: Call, body: Body) -> Response {
     call.ask_json(body, decode, ReviewReply::from).await
 }
 
-pub(crate) async fn search(call: Call, body: Body) -> Response {
-    let decode = |request: SearchRequest| Ok(SearchNames::from(request));
-    call.ask_json(body, decode, SearchReply::from).await
+pub(crate) async fn ask(call: Call, body: Body) -> Response {
+    let decode = |request: AskRequest| Ok(AskAccess::from(request));
+    call.ask_json(body, decode, AskReply::from).await
+}
+
+pub(crate) async fn requests(call: Call, body: Body) -> Response {
+    let decode = |request: RequestsRequest| Ok(ListAccessRequests::from(request));
+    call.ask_json(body, decode, RequestsReply::from).await
 }

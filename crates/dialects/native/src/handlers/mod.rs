@@ -5,6 +5,8 @@ pub(crate) mod account;
 pub(crate) mod audit;
 pub(crate) mod keys;
 pub(crate) mod operator;
+pub(crate) mod people;
+pub(crate) mod secrets;
 pub(crate) mod slots;
 
 use axum::response::Response;

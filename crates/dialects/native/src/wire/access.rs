@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strongroom_core::audit::{Explain, Explanation, Refusal};
 use strongroom_engine_static::ops::{
-    Audience, AudienceMember, Concern, Finding, FoundNames, ReviewAccess, Reviewed, SearchNames, WhoCan,
+    AccessRequest, AskAccess, Asked, Audience, AudienceMember, Concern, Finding, FoundNames,
+    ListAccessRequests, ReviewAccess, Reviewed, SearchNames, SecretName, WhoCan,
 };
 use strongroom_policy::Capability;
 use strongroom_sdk::Error;
@@ -269,6 +270,111 @@ impl From<FoundNames> for SearchReply {
         Self {
             paths: found.paths,
             next: found.next,
+        }
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct AskRequest {
+    /// The secret's name, parts separated by `/`.
+    name: String,
+    /// What for.
+    #[serde(default = "to_read")]
+    wanted: Wanted,
+    /// Why, for its owner and the ledger.
+    #[serde(default)]
+    reason: String,
+}
+
+/// What access is asked for.
+#[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Wanted {
+    Read,
+    Write,
+}
+
+fn to_read() -> Wanted {
+    Wanted::Read
+}
+
+impl From<AskRequest> for AskAccess {
+    fn from(request: AskRequest) -> Self {
+        Self {
+            secret: SecretName {
+                host: None,
+                name: request.name,
+            },
+            wanted: match request.wanted {
+                Wanted::Read => Capability::Read,
+                Wanted::Write => Capability::Write,
+            },
+            reason: request.reason,
+        }
+    }
+}
+
+/// It was asked, whether there is such a secret or not.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct AskReply {}
+
+impl From<Asked> for AskReply {
+    fn from(_: Asked) -> Self {
+        Self {}
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct RequestsRequest {
+    /// Every app, not only the session's.
+    #[serde(default)]
+    all_apps: bool,
+}
+
+impl From<RequestsRequest> for ListAccessRequests {
+    fn from(request: RequestsRequest) -> Self {
+        Self {
+            scope: scope(request.all_apps),
+        }
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct RequestsReply {
+    /// Those that wait for the caller, who owns what they are about or is an admin; 1,000 at most.
+    requests: Vec<AccessRequestReply>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct AccessRequestReply {
+    /// `apps/<host>/<name>`
+    path: String,
+    /// The secret's name in the app.
+    name: String,
+    /// The slug of who asks.
+    who: String,
+    wanted: Wanted,
+    /// Why, in their words.
+    reason: String,
+    /// When it was asked.
+    at: u64,
+}
+
+impl From<Vec<AccessRequest>> for RequestsReply {
+    fn from(requests: Vec<AccessRequest>) -> Self {
+        let request = |request: AccessRequest| AccessRequestReply {
+            path: request.path,
+            name: request.name,
+            who: request.who,
+            wanted: match request.wanted {
+                Capability::Write => Wanted::Write,
+                _ => Wanted::Read,
+            },
+            reason: request.reason,
+            at: request.at.as_millis(),
+        };
+        Self {
+            requests: requests.into_iter().map(request).collect(),
         }
     }
 }
