@@ -182,7 +182,9 @@ pub(super) async fn boot<B: Backend>(
     let node = node_of(config);
     let found = Superblock::find(&*storage).await?;
     match &found {
-        Some(found) => drop(place_in(&data_dir, found.instance(), node)?),
+        Some(found) => {
+            place_in(&data_dir, found.instance(), node)?;
+        }
         None if data_dir.was_an_instance() => return Err(BootError::Lost),
         None => {}
     }
