@@ -47,7 +47,7 @@ async fn serve(home: PathBuf, bug: Option<Bug>) -> Result<()> {
     let environment = Environment::of_process().context("there is no home")?;
     let announcement = Announcement::start(&Announcement::path_in(&home))?;
     let watched = |backend| Watched::new(backend, announcement, bug);
-    let server = Server::start_on(&config, &environment, watched).await?;
+    let server = Box::pin(Server::start_on(&config, &environment, watched)).await?;
     let greeting = server.greeting("strongroom").to_string();
     std::io::stdout().write_all(greeting.as_bytes())?;
     server.serve(stop.received()).await;
