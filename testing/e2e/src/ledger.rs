@@ -14,7 +14,13 @@ use crate::files_below;
 /// # Errors
 /// When a file cannot be read, or is no bundle of JSON.
 pub fn leaves(dir: &Path) -> Result<Vec<Value>> {
-    let mut bundles = files_below(&dir.join("tile/entries"))?;
+    let entries = dir.join("tile/entries");
+    // The log of a node whose requests all became leaves of another has none of its own.
+    let mut bundles = if entries.exists() {
+        files_below(&entries)?
+    } else {
+        Vec::new()
+    };
     // `000`, `001`, …, and the last, partial one as `002.p/17`: up to 256,000 leaves, names sort as numbers do.
     bundles.sort();
     let mut leaves = Vec::new();
