@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn bad_histories_are_found() {
         let lost = [set(0, 1, None, 1), read(2, 3, Some(1)), read(4, 5, None)];
-        assert!(matches!(chain(&lost), Err(Violation::Stale(_))));
+        assert_eq!(chain(&lost), Err(Violation::Stale(lost[0])));
         let stale = [set(0, 1, None, 1), set(2, 3, Some(1), 2), read(4, 5, Some(1))];
         assert!(matches!(chain(&stale), Err(Violation::Stale(_))));
         let early = [read(0, 1, Some(1)), set(2, 3, None, 1)];
